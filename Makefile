@@ -1,0 +1,57 @@
+# Every target does its own set-up. Needs Python 3.11 to 3.13 and make; all else comes from requirements/*.txt.
+.PHONY: help demo test test-fast lint format bench crds lock clean
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): requirements/dev.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo 'Python 3.11 to 3.13 is needed: on Debian or Ubuntu, apt-get install python3 python3-venv'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo 'the venv module is needed: apt-get install python3-venv'; exit 1; }
+	@echo 'setting up .venv (about 2 GB: Ray, MLflow and the tools; a few minutes the first time)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.8'
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## Watch models decide a stream of card transactions, end to end
+	@POINTSMAN_HOME="$${POINTSMAN_HOME:-$(CURDIR)/.pointsman}" $(BIN)/pointsman demo
+
+test: $(READY) ## Run all tests (minutes: real PostgreSQL, MLflow, Ray)
+	@$(BIN)/pytest
+
+test-fast: $(READY) ## Run the tests that take under a minute together
+	@$(BIN)/pytest -m 'not slow'
+
+lint: $(READY) ## Check style, types, layers, and what is generated
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pointsman.api.crds --check
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(READY) ## Measure: events a second of the stream, and where the time goes, by node
+	@$(BIN)/python benchmarks/stream.py
+
+crds: $(READY) ## Generate manifests/crds from the kinds
+	@$(BIN)/python -m pointsman.api.crds
+
+lock: $(READY) ## Resolve requirements/*.txt anew
+	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh
+
+clean: ## Remove the environment and the demo's state
+	@test ! -x $(BIN)/pointsman || POINTSMAN_HOME="$${POINTSMAN_HOME:-$(CURDIR)/.pointsman}" $(BIN)/pointsman down || true
+	@rm -rf $(VENV) .pointsman

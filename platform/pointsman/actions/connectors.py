@@ -1,0 +1,221 @@
+"""The HTTP connector of one target: sends an operation, reads its outcome back, and says what is certain about either.
+
+It speaks to httpx2's transport and not to its client: no redirects, no cookies, no proxies from the environment. What
+goes wrong is sorted into what surely never left and what may have arrived; a message never holds a header or a value.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from pointsman.actions.addresses import Address
+from pointsman.actions.effects import Answered, Evidence, NeverLeft, NoAnswer, ReadFailed, ReadValue, Unsendable
+from pointsman.actions.requests import CannotRender, Rendered, field_text, render, render_read_back
+from pointsman.api.action_target import ActionTarget
+from pointsman.api.meta import SecretKeyRef
+from pointsman.api.reasons import Reason
+
+LARGEST_ANSWER = 256 * 1024
+KEPT_ALIVE_SECONDS = 2.0
+"""Below the five seconds after which common servers close an idle connection: few requests meet a closing one."""
+
+SURELY_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+
+
+class SecretUnusable(Exception):
+    """The secret is not there or cannot stand in a header."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one call brought: the evidence, and what of it is kept in the record."""
+
+    evidence: Evidence
+    http_status: int | None = None
+    elapsed_ms: float = 0.0
+    message: str | None = None
+    value: str | None = None
+
+
+class HttpConnector:
+    """Calls one registered target at one address. Use from one event loop."""
+
+    def __init__(self, target: ActionTarget, address: Address, secrets: Path | None, *, concurrency: int) -> None:
+        self.target = target
+        self.address = address
+        self._secrets = secrets
+        self._timeout = target.spec.timeout.seconds
+        # A kept connection may close as a request goes out, and then nobody knows whether it arrived. Where that would
+        # trouble a person, every request has a connection of its own.
+        kept = 0 if target.spec.idempotency.type == "None" else concurrency
+        self._transport = httpx2.AsyncHTTPTransport(
+            trust_env=False,
+            limits=httpx2.Limits(
+                max_connections=concurrency, max_keepalive_connections=kept, keepalive_expiry=KEPT_ALIVE_SECONDS
+            ),
+        )
+
+    async def close(self) -> None:
+        """Close all connections; no call may be under way."""
+        await self._transport.aclose()
+
+    def fault(self) -> Reason | None:
+        """What keeps us from calling the target at all."""
+        auth = self.target.spec.auth
+        if auth is not None and auth.type in {"OAuth2", "MutualTLS"}:
+            return Reason.NotHonouredHere
+        try:
+            self._credentials(b"")
+        except SecretUnusable:
+            return Reason.SecretNotFound
+        return None
+
+    async def send(self, operation: str, parameters: Mapping[str, Any], key: str) -> Seen:
+        """Send the operation's request once; `key` goes with it where the target honours one."""
+        found = self.target.spec.operation(operation)
+        if found is None:
+            return Seen(evidence=Unsendable(reason=Reason.OperationNotFound))
+        try:
+            rendered = render(found.request, parameters)
+            headers = self._credentials(rendered.body or b"")
+        except CannotRender as error:
+            return Seen(evidence=Unsendable(), message=str(error))
+        except SecretUnusable as error:
+            return Seen(evidence=NeverLeft(reason=Reason.SecretNotFound), message=str(error))
+        if self.target.spec.idempotency.type == "Key":
+            headers[self.target.spec.idempotency.header] = key
+        started = time.monotonic()
+        evidence: Evidence
+        status = message = None
+        try:
+            status, retry_after, _ = await self._exchange(rendered, headers)
+            evidence = Answered(status=status, retry_after=retry_after)
+        except SURELY_NOT_SENT as error:
+            evidence, message = NeverLeft(), type(error).__name__
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            evidence, message = NoAnswer(), type(error).__name__
+        except (httpx2.HTTPError, OSError) as error:
+            evidence, message = NoAnswer(reason=Reason.TargetError), type(error).__name__
+        return Seen(evidence=evidence, http_status=status, elapsed_ms=_since(started), message=message)
+
+    async def read_back(self, operation: str, parameters: Mapping[str, Any]) -> Seen:
+        """Read the field that shows the operation's effect."""
+        found = self.target.spec.operation(operation)
+        if found is None or found.read_back is None:
+            return Seen(evidence=ReadFailed(reason=Reason.OperationNotFound))
+        try:
+            rendered, expected = render_read_back(found.read_back, parameters)
+            headers = self._credentials(b"")
+        except (CannotRender, SecretUnusable) as error:
+            return Seen(evidence=ReadFailed(), message=str(error))
+        started = time.monotonic()
+        try:
+            status, _, body = await self._exchange(rendered, headers)
+        except (httpx2.TimeoutException, TimeoutError) as error:
+            failed = ReadFailed(reason=Reason.TargetTimeout)
+            return Seen(evidence=failed, elapsed_ms=_since(started), message=type(error).__name__)
+        except (httpx2.HTTPError, OSError) as error:
+            failed = ReadFailed(reason=Reason.TargetUnreachable)
+            return Seen(evidence=failed, elapsed_ms=_since(started), message=type(error).__name__)
+        if status != 200:
+            return Seen(evidence=ReadFailed(), http_status=status, elapsed_ms=_since(started))
+        value = field_text(body, found.read_back.field)
+        return Seen(
+            evidence=ReadValue(shows_effect=value is not None and value == expected),
+            http_status=status,
+            elapsed_ms=_since(started),
+            value=None if value is None else value[:128],
+        )
+
+    async def _exchange(self, rendered: Rendered, headers: Mapping[str, str]) -> tuple[int, timedelta | None, bytes]:
+        """One request, and its answer's status, Retry-After and body, within the target's timeout."""
+        address = self.address
+        request = httpx2.Request(
+            rendered.method,
+            httpx2.URL(scheme=address.scheme, host=address.ip, port=address.port).copy_with(
+                raw_path=address.prefix + rendered.path
+            ),
+            headers={
+                "Host": address.host_header,
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "pointsman",
+                **({"Content-Type": "application/json"} if rendered.body is not None else {}),
+                **headers,
+            },
+            content=rendered.body or b"",
+            extensions={
+                "timeout": dict.fromkeys(("read", "write"), self._timeout)
+                | dict.fromkeys(("connect", "pool"), self._timeout * 0.9),
+                "sni_hostname": address.host,
+            },
+        )
+        async with asyncio.timeout(self._timeout):
+            response = await self._transport.handle_async_request(request)
+            try:
+                body = bytearray()
+                async for part in response.aiter_raw():
+                    body += part
+                    if len(body) > LARGEST_ANSWER:
+                        break
+            finally:
+                await response.aclose()
+        return response.status_code, _retry_after(response.headers.get("retry-after")), bytes(body)
+
+    def _credentials(self, body: bytes) -> dict[str, str]:
+        """The headers that prove who we are; secrets are read anew, so that a rotated one is used at once."""
+        auth = self.target.spec.auth
+        if auth is None:
+            return {}
+        if auth.bearer is not None:
+            return {"Authorization": f"Bearer {self._secret(auth.bearer.secret_key_ref)}"}
+        if auth.basic is not None:
+            pair = f"{auth.basic.username}:{self._secret(auth.basic.password.secret_key_ref)}"
+            return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        if auth.api_key is not None:
+            return {auth.api_key.header: self._secret(auth.api_key.secret_key_ref)}
+        if auth.hmac is not None:
+            signing = self._secret(auth.hmac.secret_key_ref).encode()
+            return {auth.hmac.header: hmac.new(signing, body, hashlib.sha256).hexdigest()}
+        raise SecretUnusable(f"credentials of type {auth.type} are not supported here")
+
+    def _secret(self, ref: SecretKeyRef) -> str:
+        """The file `<secrets folder>/<secret's name>/<key>`, without a newline at its end."""
+        if self._secrets is None:
+            raise SecretUnusable(f'secret: there is no folder of secrets: "{ref.name}"')
+        try:
+            value = (self._secrets / ref.name / ref.key).read_text("utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError):
+            raise SecretUnusable(f'secret: cannot be read: "{ref.name}", key "{ref.key}"') from None
+        if not value or not value.isascii() or not value.isprintable():
+            raise SecretUnusable(f'secret: is empty or has characters that no header may have: "{ref.name}"')
+        return value
+
+
+def _retry_after(value: str | None) -> timedelta | None:
+    """The header's seconds or date; None where there is none or it cannot be read."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit() and len(value) <= 9:
+        return timedelta(seconds=int(value))
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(at.astimezone(UTC) - datetime.now(UTC), timedelta(0)) if at.tzinfo else None
+
+
+def _since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 3)

@@ -1,0 +1,61 @@
+"""The dispatcher's own small HTTP port, loopback only, read-only: who started it asks whether it works, and how much.
+
+`GET /-/ready` answers 200 as soon as the settings are applied; `GET /-/stats` gives figures by target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+LONGEST_REQUEST = 8192
+PATIENCE_SECONDS = 5.0
+
+
+class StatusPort:
+    """Answers from two functions; holds no state."""
+
+    def __init__(self, ready: Callable[[], dict[str, Any]], stats: Callable[[], dict[str, Any]]) -> None:
+        self._answers = {"/-/ready": ready, "/-/stats": stats}
+        self._server: asyncio.Server | None = None
+
+    async def open(self, port: int) -> int:
+        """Listen on 127.0.0.1 and return the port. Raises OSError where it is taken."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=LONGEST_REQUEST)
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                writer.write(self._answer(head))
+                await writer.drain()
+        except (TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
+            pass
+        finally:
+            writer.close()
+
+    def _answer(self, head: bytes) -> bytes:
+        method, _, rest = head.partition(b" ")
+        path = rest.partition(b" ")[0].decode("latin-1")
+        answer = self._answers.get(path)
+        if answer is None:
+            return _response("404 Not Found", {"error": "no such path"})
+        if method != b"GET":
+            return _response("405 Method Not Allowed", {"error": "read-only"})
+        body = answer()
+        return _response("503 Service Unavailable" if body.get("ready") is False else "200 OK", body)
+
+
+def _response(status: str, body: dict[str, Any]) -> bytes:
+    content = orjson.dumps(body)
+    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+    return f"{head}Connection: close\r\n\r\n".encode() + content

@@ -1,0 +1,1 @@
+"""Decisions as they are recorded: one transaction a batch."""

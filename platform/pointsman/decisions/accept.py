@@ -1,0 +1,128 @@
+"""Accepts a batch: what holds its contract and is new goes on; what is broken, contradicts or repeats is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+
+from pointsman.api.reasons import Reason
+from pointsman.columns import Column
+from pointsman.decisions.commit import KnownDecision
+from pointsman.decisions.record import DeadLetter, EventRow
+from pointsman.graphs.compile import CompiledGraph
+from pointsman.graphs.contract import Contract
+from pointsman.graphs.identity import canonical, dead_letter_id, decision_ids, digest
+
+Known = Callable[[Sequence[UUID]], Mapping[UUID, KnownDecision]]
+"""Looks up which decisions are recorded already: one call a batch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A batch, sorted out. `positions` are the rows that go on; the four lists below are aligned with it."""
+
+    positions: list[int]
+    events: list[EventRow]
+    decision_ids: list[UUID]
+    columns: Mapping[str, Column]
+    dead_letters: Mapping[int, DeadLetter]
+    """by row"""
+    recorded: Mapping[int, tuple[UUID, KnownDecision]]
+    """by row: a duplicate of an event whose decision is recorded"""
+    repeated: Mapping[int, int]
+    """by row: a duplicate of this earlier row of the same batch"""
+
+
+def event_columns(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """A contract's columns by the names that a graph uses: `event.field`."""
+    return {f"event.{name}": column for name, column in columns.items()}
+
+
+def event_rows(
+    contract: Contract, rows: Sequence[object], columns: Mapping[str, Column], arrived: int
+) -> list[EventRow]:
+    """Rows to store for events that hold their contract; `arrived` (µs) stands in where the source names no known time."""
+    times = columns[contract.time].values.tolist()
+    known_at = [arrived] * len(rows)
+    if contract.known_at is not None:
+        column = columns[contract.known_at]
+        known = column.values if column.missing is None else np.where(column.missing, arrived, column.values)
+        known_at = known.tolist()
+    bodies = [canonical(row) for row in rows]
+    ids = columns[contract.id].values.tolist()
+    return [
+        EventRow(event_id=id_, digest=digest(body), body=body, event_time=time, known_at=known)
+        for id_, body, time, known in zip(ids, bodies, times, known_at, strict=True)
+    ]
+
+
+def accept(graph: CompiledGraph, rows: Sequence[object], known: Known, *, source: str, arrived: int) -> Accepted:
+    """Read the contract, name every event, and find what repeats or contradicts an event seen before."""
+    contract, uid = graph.contract, graph.resolved.graph_uid
+    batch = contract.read(rows)
+    dead = {
+        broken.row: _dead_letter(
+            uid, source, _id_of(rows[broken.row], contract.id), rows[broken.row], broken.reason, broken.place,
+            broken.message,
+        )
+        for broken in batch.broken
+    }  # fmt: skip
+    good = batch.good.tolist()
+    events = event_rows(contract, [rows[at] for at in good], batch.columns, arrived)
+    ids = decision_ids(uid, [event.event_id for event in events])
+    found = known(ids) if ids else {}
+    recorded, repeated = dict[int, tuple[UUID, KnownDecision]](), dict[int, int]()
+    columns: Mapping[str, Column] = event_columns(batch.columns)
+    first = dict(zip(reversed(ids), range(len(ids) - 1, -1, -1), strict=True))
+    if found or len(first) < len(ids):
+        keep = list[int]()
+        for index, (id_, event, row) in enumerate(zip(ids, events, good, strict=True)):
+            earlier = found.get(id_)
+            if earlier is None and first[id_] == index:
+                keep.append(index)
+                continue
+            before = earlier.event_digest if earlier is not None else events[first[id_]].digest
+            if before != event.digest:
+                message = f'another event was recorded with the id "{event.event_id}"'
+                dead[row] = _dead_letter(
+                    uid, source, event.event_id, rows[row], Reason.EventConflict, contract.id, message
+                )
+            elif earlier is not None:
+                recorded[row] = (id_, earlier)
+            else:
+                repeated[row] = good[first[id_]]
+        where = np.array(keep, dtype=np.intp)
+        columns = {name: column.take(where) for name, column in columns.items()}
+        events, ids = [events[at] for at in keep], [ids[at] for at in keep]
+        good = [good[at] for at in keep]
+    return Accepted(
+        positions=good,
+        events=events,
+        decision_ids=ids,
+        columns=columns,
+        dead_letters=dead,
+        recorded=recorded,
+        repeated=repeated,
+    )
+
+
+def _id_of(row: object, field: str) -> str | None:
+    value = row.get(field) if isinstance(row, dict) else None
+    return value if isinstance(value, str) and 0 < len(value) <= 256 else None
+
+
+def _dead_letter(
+    graph_uid: UUID, source: str, event_id: str | None, row: object, reason: Reason, place: str, message: str
+) -> DeadLetter:
+    body = canonical(row)
+    return DeadLetter(
+        dead_letter_id=dead_letter_id(graph_uid, source, event_id or "", digest(body)),
+        event_id=event_id,
+        reason=reason,
+        place=place,
+        message=message,
+        body=body,
+    )

@@ -1,0 +1,268 @@
+"""The engine of a graph's host: events in, committed decisions out, batch by batch, one writer.
+
+Both hosts run it: Ray Serve's replica and the embedded process. It is synchronous and belongs to one thread; a host feeds
+it from a queue and waits on futures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import psycopg
+import structlog
+from psycopg.rows import TupleRow
+
+from pointsman.decisions.accept import Accepted, accept, event_columns, event_rows
+from pointsman.decisions.commit import Commit, Committer, Fenced
+from pointsman.decisions.queries import answers_of, committed_events
+from pointsman.decisions.record import DecisionRow, Records, records
+from pointsman.graphs.compile import CompiledGraph
+from pointsman.graphs.decide import GraphState, evaluate, triage
+from pointsman.graphs.ports import ModelPort
+
+log = structlog.get_logger()
+
+Answer = dict[str, Any]
+"""What one event is told: its decision, or why it went to the dead letter."""
+
+REBUILD_BATCH = 20_000
+RETRY_SECONDS = 0.2
+
+
+class StoreUnavailable(Exception):
+    """The decision store stayed away for longer than the engine waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """Events that came in together. `arrived` is on the monotonic clock; only a synchronous caller has a deadline."""
+
+    events: Sequence[object]
+    arrived: float
+    synchronous: bool
+
+
+@dataclass
+class Stats:
+    """Where the time goes since the host started: seconds and rows by step, and what was counted."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    batches: int = 0
+    decided: int = 0
+    overdue: int = 0
+
+
+class _Laps:
+    """Books the time since the last lap on the step that has just run."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats, self._last = stats, time.perf_counter()
+
+    def __call__(self, step: str, rows: int) -> None:
+        now = time.perf_counter()
+        self._stats.seconds[step] = self._stats.seconds.get(step, 0.0) + now - self._last
+        self._stats.rows[step] = self._stats.rows.get(step, 0) + rows
+        self._last = now
+
+
+class Engine:
+    """Decides and commits. `open` first: it takes the graph over and rebuilds the state."""
+
+    def __init__(
+        self,
+        graph: CompiledGraph,
+        ports: Mapping[str, ModelPort],
+        committer: Committer,
+        *,
+        patience_seconds: float = 30.0,
+        source: str = "http",
+    ) -> None:
+        self.graph, self._ports, self._committer = graph, ports, committer
+        self._patience, self._source = patience_seconds, source
+        self._state = GraphState(graph.views)
+        self.stats = Stats()
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number that the next event gets."""
+        return self._committer.next_seq
+
+    @property
+    def connection(self) -> psycopg.Connection[TupleRow]:
+        """The store's connection, for use between two batches in the engine's thread."""
+        return self._committer.connection
+
+    def open(self) -> None:
+        """Take the graph over and rebuild the views' state from what was committed.
+
+        Raises StoreUnavailable where the store does not answer within the engine's patience.
+        """
+        self._connect(time.monotonic() + self._patience)
+        self._state = self._rebuilt(self.graph)
+
+    def close(self) -> None:
+        """Give the store's connection back."""
+        self._committer.close()
+
+    def switch(self, graph: CompiledGraph, ports: Mapping[str, ModelPort]) -> None:
+        """Serve another revision from the next batch on. Where a view changed, all are rebuilt from events."""
+        if _versions(graph) != _versions(self.graph):
+            self._state = self._rebuilt(graph)
+        self.graph, self._ports = graph, ports
+
+    def process(self, submissions: Sequence[Submission]) -> list[list[Answer]]:
+        """Decide the events of all submissions as one batch and commit; one answer for each event, in order.
+
+        Raises StoreUnavailable when the store stayed away, Fenced when another host has taken the graph over. Sending
+        the same events again is always safe.
+        """
+        give_up_at = time.monotonic() + self._patience
+        while True:
+            try:
+                answers = self._process(submissions)
+            except psycopg.OperationalError as error:
+                log.warning("the decision store went away; the batch is tried again", error=str(error).strip())
+                self._connect(give_up_at)
+                self._state = self._rebuilt(self.graph)
+            except BaseException:
+                self._state.rollback()
+                raise
+            else:
+                self._state.commit()
+                return answers
+
+    def import_history(self, events: Sequence[object]) -> tuple[int, int]:
+        """Warm up features with events that are not decided; return how many were new and how many were broken.
+
+        Raises ValueError once the graph has decided anything.
+        """
+        batch = self.graph.contract.read(events)
+        now = datetime.now(UTC)
+        good = [events[at] for at in batch.good.tolist()]
+        rows = event_rows(self.graph.contract, good, batch.columns, _microseconds(now))
+        added = self._committer.import_history(rows, now)
+        if added == len(rows):
+            self._state.advance_all(event_columns(batch.columns))
+        else:
+            self._state = self._rebuilt(self.graph)
+        return added, len(batch.broken)
+
+    def _process(self, submissions: Sequence[Submission]) -> list[list[Answer]]:
+        lap, now = _Laps(self.stats), datetime.now(UTC)
+        rows = [event for each in submissions for event in each.events]
+        accepted = accept(self.graph, rows, self._committer.known, source=self._source, arrived=_microseconds(now))
+        lap("contract", len(rows))
+        decided = self._decide(submissions, accepted, now, lap)
+        self._committer.commit(
+            Commit(
+                first_seq=self._committer.next_seq,
+                received=len(rows),
+                duplicates=len(accepted.recorded) + len(accepted.repeated),
+                events=accepted.events,
+                records=decided,
+                dead_letters=tuple(accepted.dead_letters.values()),
+                decided_at=now,
+                revision=self.graph.resolved.revision,
+                source=self._source,
+            )
+        )
+        lap("commit", len(rows))
+        self.stats.batches += 1
+        self.stats.decided += len(decided.decisions)
+        answers = iter(self._answers(len(rows), accepted, decided))
+        return [[next(answers) for _ in each.events] for each in submissions]
+
+    def _decide(self, submissions: Sequence[Submission], accepted: Accepted, now: datetime, lap: _Laps) -> Records:
+        if not accepted.positions:
+            return Records(decisions=(), actions=(), reviews=())
+        evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, lap)
+        overdue = self._overdue(submissions)[np.array(accepted.positions, dtype=np.intp)]
+        concluded = triage(self.graph, evaluation, overdue)
+        lap("bands", len(accepted.positions))
+        decided = records(
+            self.graph,
+            decision_ids=accepted.decision_ids,
+            events=accepted.events,
+            first_seq=self._committer.next_seq,
+            evaluation=evaluation,
+            triage=concluded,
+            decided_at=now,
+        )
+        lap("record", len(accepted.positions))
+        return decided
+
+    def _overdue(self, submissions: Sequence[Submission]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Which rows have kept a synchronous caller waiting past the deadline; those of a stream are only counted."""
+        deadline, clock = self.graph.deadline_seconds, time.monotonic()
+        late = [deadline is not None and clock - each.arrived > deadline for each in submissions]
+        sizes = [len(each.events) for each in submissions]
+        self.stats.overdue += sum(size for size, is_late in zip(sizes, late, strict=True) if is_late)
+        return np.repeat([is_late and each.synchronous for is_late, each in zip(late, submissions, strict=True)], sizes)
+
+    def _answers(self, count: int, accepted: Accepted, decided: Records) -> list[Answer]:
+        answers: list[Answer] = [{}] * count
+        for at, decision in zip(accepted.positions, decided.decisions, strict=True):
+            answers[at] = _answer(decision, self.graph.resolved.revision)
+        if accepted.recorded:
+            found = answers_of(self._committer.connection, accepted.recorded.values())
+            for at, (decision_id, _) in accepted.recorded.items():
+                answers[at] = {**found[decision_id], "duplicate": True}
+        for at, earlier in accepted.repeated.items():
+            answers[at] = {**answers[earlier], "duplicate": True}
+        for at, letter in accepted.dead_letters.items():
+            answers[at] = {
+                "id": letter.event_id,
+                "deadLetter": str(letter.dead_letter_id),
+                "reason": letter.reason.value,
+                "place": letter.place,
+                "message": letter.message,
+            }
+        return answers
+
+    def _connect(self, give_up_at: float) -> None:
+        while True:
+            try:
+                self._committer.open()
+                return
+            except psycopg.OperationalError as error:
+                if time.monotonic() > give_up_at:
+                    raise StoreUnavailable(str(error).strip()) from error
+                time.sleep(RETRY_SECONDS)
+
+    def _rebuilt(self, graph: CompiledGraph) -> GraphState:
+        """A state that has seen every committed event that still matters, in the order in which they were decided."""
+        state = GraphState(graph.views)
+        if graph.views:
+            for bodies in committed_events(self._committer.connection, graph, REBUILD_BATCH):
+                state.advance_all(event_columns(graph.contract.read(bodies).columns))
+        return state
+
+
+def _answer(decision: DecisionRow, revision: str) -> Answer:
+    return {
+        "id": decision.event_id,
+        "decision": str(decision.decision_id),
+        "outcome": decision.outcome,
+        "band": decision.band,
+        "score": decision.score,
+        "reasons": decision.reasons,
+        "seq": decision.seq,
+        "revision": revision,
+    }
+
+
+def _versions(graph: CompiledGraph) -> dict[str, str]:
+    return {name: view.version for name, view in graph.views.items()}
+
+
+def _microseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
+
+
+__all__ = ["Answer", "Engine", "Fenced", "Stats", "StoreUnavailable", "Submission"]

@@ -1,0 +1,213 @@
+"""Reads from the decision store: what was answered, what rebuilds a state, and everything behind one decision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.rows import TupleRow, dict_row
+
+from pointsman.decisions.commit import KnownDecision
+from pointsman.graphs.compile import CompiledGraph
+from pointsman.graphs.identity import decision_ids, digest
+from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.ledger.leaf import leaf
+
+Connection = psycopg.Connection[TupleRow]
+
+ANSWERS = """
+SELECT decision_id, event_id, outcome, band, score, reasons, seq, revision FROM decisions
+WHERE decision_id = ANY(%s) AND day = ANY(%s)
+"""
+
+# A row whose event time is not within the views' horizon of the newest one can change no feature any more.
+COMMITTED = """
+WITH newest AS (SELECT max(event_time) AS at FROM events WHERE stream_uid = %(stream)s)
+SELECT body FROM (
+    SELECT e.body, 0 AS part, e.history_position AS position FROM events e, newest
+    WHERE e.stream_uid = %(stream)s AND e.history_position IS NOT NULL AND e.event_time >= newest.at - %(horizon)s
+    UNION ALL
+    SELECT e.body, 1, d.seq FROM newest, decisions d JOIN events e USING (day, stream_uid, event_id)
+    WHERE d.graph_uid = %(graph)s AND e.event_time >= newest.at - %(horizon)s
+) rows ORDER BY part, position
+"""
+
+
+class DecisionNotFound(Exception):
+    """No decision, or more than one, has this id or prefix."""
+
+
+def answers_of(connection: Connection, known: Iterable[tuple[UUID, KnownDecision]]) -> dict[UUID, dict[str, Any]]:
+    """The answers that were given for recorded decisions."""
+    wanted = list(known)
+    with connection.transaction():
+        rows = connection.execute(ANSWERS, ([id_ for id_, _ in wanted], list({each.day for _, each in wanted})))
+        return {
+            decision_id: {
+                "id": event_id,
+                "decision": str(decision_id),
+                "outcome": outcome,
+                "band": band,
+                "score": score,
+                "reasons": reasons,
+                "seq": seq,
+                "revision": revision,
+            }
+            for decision_id, event_id, outcome, band, score, reasons, seq, revision in rows
+        }
+
+
+def committed_events(connection: Connection, graph: CompiledGraph, size: int) -> Iterator[list[object]]:
+    """Lists of at most `size` events that still matter to the graph's views: imported history, then by sequence."""
+    wanted = {
+        "stream": graph.resolved.stream_uid,
+        "graph": graph.resolved.graph_uid,
+        "horizon": timedelta(microseconds=graph.horizon_us),
+    }
+    with connection.transaction(), connection.cursor(name="committed_events") as cursor:
+        cursor.itersize = size
+        cursor.execute(COMMITTED, wanted)
+        while rows := cursor.fetchmany(size):
+            yield [orjson.loads(body) for (body,) in rows]
+
+
+def record_revision(connection: Connection, resolved: ResolvedGraph) -> None:
+    """Keep what a revision was made of, once, so that every decision that names it can be explained."""
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO revisions (kind, name, digest, body) VALUES ('DecisionGraph', %s, %s, %s::jsonb) "
+            "ON CONFLICT DO NOTHING",
+            (resolved.graph.metadata.name, resolved.revision, resolved.to_json().decode()),
+        )
+
+
+def explain(connection: Connection, wanted: str) -> dict[str, Any]:
+    """Everything behind one decision; `wanted` is its id, a prefix of at least six digits, or an event's id.
+
+    Raises DecisionNotFound.
+    """
+    decision_id = _find(connection, wanted)
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+
+        def all_of(query: str, *parameters: object) -> list[dict[str, Any]]:
+            return cursor.execute(query, parameters).fetchall()
+
+        decision = all_of(
+            "SELECT d.* FROM decision_keys k JOIN decisions d USING (day, decision_id) WHERE k.decision_id = %s",
+            decision_id,
+        )[0]
+        events = all_of(
+            "SELECT body, digest, event_time, known_at FROM events WHERE stream_uid = %s AND event_id = %s",
+            decision["stream_uid"],
+            decision["event_id"],
+        )
+        revisions = all_of(
+            "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND digest = %s", decision["revision"]
+        )
+        actions = all_of(
+            "SELECT a.action_id, a.name, a.target, a.operation, a.parameters, a.expires_at, o.state, o.attempts, "
+            "o.reason FROM actions a LEFT JOIN outbox o USING (action_id) WHERE a.decision_id = %s ORDER BY a.name",
+            decision_id,
+        )
+        for action in actions:
+            action["effects"] = all_of(
+                "SELECT state, attempt, fence, http_status, detail, at FROM effects WHERE action_id = %s ORDER BY at",
+                action["action_id"],
+            )
+        reviews = all_of(
+            "SELECT state, case_key, priority, reasons, opened_at, deadline_at FROM reviews WHERE decision_id = %s",
+            decision_id,
+        )
+        leaves = all_of(
+            "SELECT index, leaf, salt FROM ledger LEFT JOIN salts USING (index) WHERE ref = %s AND kind = 'decision'",
+            decision_id,
+        )
+    body = bytes(decision["body"])
+    return {
+        "decision": orjson.loads(body),
+        "event": _event(events[0]) if events else None,
+        "revision": _revision(revisions[0]["body"]) if revisions else None,
+        "actions": actions,
+        "review": reviews[0] if reviews else None,
+        "ledger": _proof(leaves[0], body) if leaves else None,
+    }
+
+
+def _event(row: dict[str, Any]) -> dict[str, Any]:
+    body = bytes(row["body"])
+    return {
+        "raw": orjson.loads(body),
+        "digest": bytes(row["digest"]).hex(),
+        "digestHolds": digest(body) == bytes(row["digest"]),
+        "eventTime": row["event_time"],
+        "knownAt": row["known_at"],
+    }
+
+
+def _revision(body: dict[str, Any]) -> dict[str, Any]:
+    """What a reader asks of a revision first: versions and digests, and the contract's fields."""
+    from pointsman.features.definition import compile_view
+    from pointsman.graphs.contract import compile_contract
+
+    resolved = ResolvedGraph.model_validate(body)
+    return {
+        "graph": resolved.graph.metadata.name,
+        "digest": resolved.revision,
+        "contract": {"stream": resolved.stream.metadata.name, "version": compile_contract(resolved.stream).version},
+        "views": {view.metadata.name: compile_view(view, resolved.stream).version for view in resolved.views},
+        "models": {
+            node: {"name": model.name, "version": model.version, "digest": model.digest, "placement": model.placement}
+            for node, model in resolved.models.items()
+        },
+        "bands": [
+            {
+                "name": band.name,
+                "below": None if band.below is None else str(band.below),
+                "atLeast": None if band.at_least is None else str(band.at_least),
+                "outcome": band.outcome,
+            }
+            for band in resolved.graph.spec.bands
+        ],
+        "score": resolved.graph.spec.score,
+        "certificates": resolved.graph.spec.certificates,
+    }
+
+
+def _proof(row: dict[str, Any], body: bytes) -> dict[str, Any]:
+    committed = bytes(row["leaf"])
+    salt = row["salt"]
+    return {
+        "index": row["index"],
+        "leaf": committed.hex(),
+        "holds": salt is not None and leaf(bytes(salt), body) == committed,
+    }
+
+
+def _find(connection: Connection, wanted: str) -> UUID:
+    """A full id, a unique prefix of one, or the id of an event."""
+    hexadecimal = wanted.lower().replace("-", "")
+    candidates = list[UUID]()
+    with connection.transaction():
+        if re.fullmatch("[0-9a-f]{6,32}", hexadecimal):
+            low, high = UUID(hexadecimal.ljust(32, "0")), UUID(hexadecimal.ljust(32, "f"))
+            rows = connection.execute(
+                "SELECT decision_id FROM decision_keys WHERE decision_id BETWEEN %s AND %s LIMIT 2", (low, high)
+            ).fetchall()
+            candidates = [id_ for (id_,) in rows]
+        if not candidates:
+            graphs = connection.execute("SELECT graph_uid FROM graph_heads").fetchall()
+            of_event = [decision_ids(uid, [wanted])[0] for (uid,) in graphs]
+            rows = connection.execute(
+                "SELECT decision_id FROM decision_keys WHERE decision_id = ANY(%s)", (of_event,)
+            ).fetchall()
+            candidates = [id_ for (id_,) in rows]
+    if not candidates:
+        raise DecisionNotFound(f'no decision has the id, and no event is called "{wanted}"')
+    if len(candidates) > 1:
+        raise DecisionNotFound(f'more than one decision begins with "{wanted}": give more digits')
+    return candidates[0]

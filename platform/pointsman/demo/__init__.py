@@ -1,0 +1,1 @@
+"""Parts that the demonstration runs: nothing of them is on a production path."""

@@ -1,0 +1,302 @@
+"""Compiles a resolved graph into steps over columns, and says everything that is wrong with it at once.
+
+Called when a graph is applied (with the models' signatures, to validate), and by the hosts (to run). Nothing is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Protocol
+
+from pointsman.api.decision_graph import DecisionGraph, GraphNode
+from pointsman.api.reasons import Reason
+from pointsman.columns import ColumnType, FieldType
+from pointsman.features.definition import CompiledView, InvalidView, compile_view
+from pointsman.graphs.bands import Bands, check, compile_bands
+from pointsman.graphs.contract import Contract, compile_contract
+from pointsman.graphs.expressions import Expression, InvalidExpression, compile_expression
+from pointsman.graphs.ports import NUMPY_TYPES, Tensor
+from pointsman.graphs.resolve import ResolvedGraph
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphProblem:
+    """Something that keeps a graph from running: where it stands, what it is, what to do."""
+
+    path: str
+    message: str
+    hint: str
+    reason: Reason = Reason.InvalidReference
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}; {self.hint}" if self.hint else f"{self.path}: {self.message}"
+
+
+class InvalidGraph(Exception):
+    """A graph that cannot run, with all its problems."""
+
+    def __init__(self, problems: Sequence[GraphProblem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+class Signature(Protocol):
+    """What a model takes and gives; a port has one, and so has a pinned file that is not loaded."""
+
+    @property
+    def inputs(self) -> Sequence[Tensor]: ...
+    @property
+    def outputs(self) -> Sequence[Tensor]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureStep:
+    """Look up and update a view; its outputs are `node.feature`."""
+
+    node: str
+    view: CompiledView
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStep:
+    """Score the rows whose inputs are all there; its outputs are `node.output`.
+
+    `inputs` holds (the model's input, the column it takes, its OIP datatype, its rank).
+    """
+
+    node: str
+    inputs: tuple[tuple[str, str, str, int], ...]
+    outputs: tuple[tuple[str, ColumnType], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledAction:
+    """An action as a band triggers it; `parameters` maps a name to the column that fills it."""
+
+    name: str
+    target: str
+    operation: str
+    parameters: tuple[tuple[str, str], ...]
+    expires_after_seconds: float | None
+    needs_approval: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledGraph:
+    """The library object: pure steps in an order that respects the graph, and what the score turns into."""
+
+    resolved: ResolvedGraph
+    contract: Contract
+    views: Mapping[str, CompiledView]
+    steps: tuple[FeatureStep | ModelStep, ...]
+    score: Expression
+    bands: Bands
+    outcomes: tuple[str, ...]
+    band_names: tuple[str, ...]
+    band_actions: tuple[tuple[str, ...], ...]
+    actions: Mapping[str, CompiledAction]
+    certificates_required: bool
+    case_column: str | None
+    priority_column: str | None
+    review_deadline_seconds: float | None
+    deadline_seconds: float | None
+
+    @property
+    def horizon_us(self) -> int:
+        """How far back events matter to the state of the views, in microseconds of event time."""
+        return max((view.horizon_us for view in self.views.values()), default=0)
+
+
+def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) -> CompiledGraph:
+    """Compile, with one signature for each model node.
+
+    Raises InvalidGraph with every problem found.
+    """
+    spec, problems = resolved.graph.spec, list[GraphProblem]()
+    contract = compile_contract(resolved.stream)
+    types = {f"event.{name}": type_ for name, type_ in contract.types.items()}
+    views, steps = dict[str, CompiledView](), list[FeatureStep | ModelStep]()
+    by_name = {view.metadata.name: view for view in resolved.views}
+    for node in in_order(resolved.graph):
+        place = f"spec.nodes[{node.name}]"
+        if node.type == "Features" and node.features is not None:
+            name = node.features.view_ref.name
+            try:
+                views[name] = compile_view(by_name[name], resolved.stream)
+            except InvalidView as error:
+                problems.append(GraphProblem(path=place, message=f'FeatureView "{name}": {error}', hint=""))
+                continue
+            steps.append(FeatureStep(node=node.name, view=views[name]))
+            types |= {f"{node.name}.{feature}": type_ for feature, type_ in views[name].types.items()}
+        elif node.type == "Model" and node.model is not None:
+            step, found = _model_step(node.name, node.model.inputs, signatures[node.name], types, place)
+            problems += found
+            steps.append(step)
+            types |= {f"{node.name}.{output}": type_ for output, type_ in step.outputs}
+        else:
+            problems.append(
+                GraphProblem(
+                    path=f"{place}.type",
+                    message=f'this version does not run "{node.type}" nodes',
+                    hint="take the node out",
+                    reason=Reason.NotHonouredHere,
+                )
+            )
+    score = _score(spec.score, types, problems)
+    problems += [GraphProblem(path=each.path, message=each.message, hint=each.hint or "") for each in check(spec.bands)]
+    actions = _actions(resolved, types, problems)
+    review = spec.review
+    case, priority = (review.group_by, review.priority) if review else (None, None)
+    for path, reference in (("spec.review.groupBy", case), ("spec.review.priority", priority)):
+        if reference is not None and reference not in types:
+            problems.append(_unknown(path, reference, types))
+    if priority in types and types[priority].type is FieldType.STRING:
+        problems.append(
+            GraphProblem(path="spec.review.priority", message=f'"{priority}" is a String', hint="name a number")
+        )
+    if problems or score is None:
+        raise InvalidGraph(problems)
+    return CompiledGraph(
+        resolved=resolved,
+        contract=contract,
+        views=views,
+        steps=tuple(steps),
+        score=score,
+        bands=compile_bands(spec.bands),
+        outcomes=tuple(band.outcome for band in spec.bands),
+        band_names=tuple(band.name for band in spec.bands),
+        band_actions=tuple(tuple(band.actions) for band in spec.bands),
+        actions=actions,
+        certificates_required=spec.certificates == "Required",
+        case_column=case,
+        priority_column=priority,
+        review_deadline_seconds=review.deadline.seconds if review and review.deadline else None,
+        deadline_seconds=spec.deadline.seconds if spec.deadline else None,
+    )
+
+
+def in_order(graph: DecisionGraph) -> tuple[GraphNode, ...]:
+    """The nodes such that each comes after those whose outputs it names; the kinds refuse cycles."""
+    waiting = {node.name: node for node in graph.spec.nodes}
+    ordered = list[GraphNode]()
+    while waiting:
+        for name, node in list(waiting.items()):
+            if not any(source in waiting for source in _sources(node)):
+                ordered.append(waiting.pop(name))
+                break
+        else:
+            raise InvalidGraph([GraphProblem(path="spec.nodes", message="the nodes form a cycle", hint="")])
+    return tuple(ordered)
+
+
+def _sources(node: GraphNode) -> set[str]:
+    references = node.model.inputs.values() if node.model is not None else ()
+    return {reference.partition(".")[0] for reference in references}
+
+
+def _unknown(path: str, reference: str, types: Mapping[str, ColumnType]) -> GraphProblem:
+    close = get_close_matches(reference, types, n=1)
+    hint = f'did you mean "{close[0]}"?' if close else "declare it in the stream's contract or as a node's output"
+    return GraphProblem(path=path, message=f'nothing is called "{reference}"', hint=hint)
+
+
+def _model_step(
+    node: str, inputs: Mapping[str, str], signature: Signature, types: Mapping[str, ColumnType], place: str
+) -> tuple[ModelStep, list[GraphProblem]]:
+    problems = list[GraphProblem]()
+    wanted = {tensor.name: tensor for tensor in signature.inputs}
+    for name in wanted.keys() - inputs.keys():
+        hint = f"add it under {place}.model.inputs"
+        problems.append(_bind(place, f'the model\'s input "{name}" is given nothing', hint))
+    for name in sorted(inputs.keys() - wanted.keys()):
+        close = get_close_matches(name, wanted, n=1)
+        hint = f'did you mean "{close[0]}"?' if close else f"its inputs are {', '.join(sorted(wanted))}"
+        problems.append(_bind(f"{place}.model.inputs.{name}", f'the model has no input "{name}"', hint))
+    bound = list[tuple[str, str, str, int]]()
+    for name in sorted(inputs.keys() & wanted.keys()):
+        reference, tensor, path = inputs[name], wanted[name], f"{place}.model.inputs.{name}"
+        if reference not in types:
+            problems.append(_unknown(path, reference, types))
+        elif types[reference].type is FieldType.STRING:
+            problems.append(_bind(path, f'"{reference}" is a String, the model takes {tensor.dtype}', "name a number"))
+        elif tensor.dtype not in NUMPY_TYPES or tensor.shape not in ((-1, 1), (-1,)):
+            shape = list(tensor.shape)
+            problems.append(_bind(path, f"a column cannot become {tensor.dtype}{shape}", "give one value a row"))
+        else:
+            bound.append((name, reference, tensor.dtype, len(tensor.shape)))
+    outputs = tuple(
+        (tensor.name, ColumnType(type=FieldType.DOUBLE if tensor.dtype.startswith("FP") else FieldType.INTEGER))
+        for tensor in signature.outputs
+        if tensor.shape in ((-1, 1), (-1,)) and tensor.dtype in NUMPY_TYPES
+    )
+    return ModelStep(node=node, inputs=tuple(bound), outputs=outputs), problems
+
+
+def _bind(path: str, message: str, hint: str) -> GraphProblem:
+    return GraphProblem(path=path, message=message, hint=hint, reason=Reason.InputsDoNotBind)
+
+
+def _score(text: str, types: Mapping[str, ColumnType], problems: list[GraphProblem]) -> Expression | None:
+    try:
+        score = compile_expression(text, types)
+    except InvalidExpression as error:
+        problems.append(GraphProblem(path="spec.score", message=str(error), hint="", reason=Reason.InvalidExpression))
+        return None
+    if score.type.type not in (FieldType.DOUBLE, FieldType.DECIMAL):
+        problems.append(
+            GraphProblem(
+                path="spec.score",
+                message=f"a score is a double, this is {score.type.type}",
+                hint="write double(…)",
+                reason=Reason.InvalidExpression,
+            )
+        )
+    return score
+
+
+def _actions(
+    resolved: ResolvedGraph, types: Mapping[str, ColumnType], problems: list[GraphProblem]
+) -> dict[str, CompiledAction]:
+    targets = {target.metadata.name: target for target in resolved.targets}
+    compiled = dict[str, CompiledAction]()
+    for action in resolved.graph.spec.actions:
+        place, target = f"spec.actions[{action.name}]", targets[action.target_ref.name]
+        operations = {operation.name: operation for operation in target.spec.operations}
+        if action.operation not in operations:
+            problems.append(
+                GraphProblem(
+                    path=f"{place}.operation",
+                    message=f'ActionTarget "{target.metadata.name}" has no operation "{action.operation}"',
+                    hint=f"it has {', '.join(sorted(operations))}",
+                )
+            )
+            continue
+        for name, reference in action.parameters.items():
+            if reference not in types:
+                problems.append(_unknown(f"{place}.parameters.{name}", reference, types))
+        expires = operations[action.operation].expires_after
+        compiled[action.name] = CompiledAction(
+            name=action.name,
+            target=target.metadata.name,
+            operation=action.operation,
+            parameters=tuple(sorted(action.parameters.items())),
+            expires_after_seconds=expires.seconds if expires else None,
+            needs_approval=target.spec.approval.type != "Never",
+        )
+    return compiled
+
+
+def not_honoured(graph: DecisionGraph) -> tuple[tuple[str, str], ...]:
+    """What this version records but does not act upon yet, as (path, what it means for the user)."""
+    spec, found = graph.spec, list[tuple[str, str]]()
+    if spec.audit is not None:
+        found.append(("spec.audit", "no share of the bands is drawn for audit"))
+    if spec.review is not None and spec.review.max_open is not None:
+        found.append(("spec.review.maxOpen", "the review queue is not bounded"))
+    if spec.review is not None and spec.review.on_deadline is not None:
+        found.append(("spec.review.onDeadline", "an overdue review item stays open"))
+    if spec.code is not None:
+        found.append(("spec.code", "no user code runs"))
+    return tuple(found)

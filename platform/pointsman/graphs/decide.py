@@ -1,0 +1,193 @@
+"""Decides a batch: columns in, columns out. The same on every host, whatever the batch.
+
+`evaluate` runs the nodes and the score; `triage` turns scores into outcomes. Between the two a host may learn that a
+synchronous caller's deadline has passed. Neither writes: the host commits, then tells the state to keep or to undo the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pointsman.api.reasons import Reason
+from pointsman.columns import Column, ColumnType, FieldType
+from pointsman.features.definition import CompiledView
+from pointsman.features.online import FeatureBatch, OnlineState
+from pointsman.graphs.compile import CompiledGraph, FeatureStep, ModelStep
+from pointsman.graphs.ports import NUMPY_TYPES, ModelFailed, ModelPort
+
+Mask = npt.NDArray[np.bool_]
+
+REVIEW = "review"
+"""The outcome that is a person."""
+
+
+class GraphState:
+    """The state of all views of a graph: one writer, advanced batch by batch."""
+
+    def __init__(self, views: Mapping[str, CompiledView]) -> None:
+        self._views = dict(views)
+        self._states = {name: OnlineState(view) for name, view in views.items()}
+
+    def advance(self, view: str, events: Mapping[str, Column]) -> FeatureBatch:
+        """Look up and add the batch's rows, in sequence order."""
+        definition = self._views[view]
+        return self._states[view].advance(
+            events[f"event.{definition.entity}"],
+            events[definition.time_column].values,
+            {name: events[f"event.{name}"] for name in definition.fields},
+        )
+
+    def advance_all(self, events: Mapping[str, Column]) -> None:
+        """Add the rows to every view and ask for nothing: rebuilding from what was committed."""
+        for name in self._states:
+            self.advance(name, events)
+        self.commit()
+
+    def commit(self) -> None:
+        """The batch was committed: keep it."""
+        for state in self._states.values():
+            state.commit()
+
+    def rollback(self) -> None:
+        """The batch was not committed: the state is as it was before."""
+        for state in self._states.values():
+            state.rollback()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What the nodes said: all columns, the score (NaN where there is none), and why it is missing."""
+
+    columns: Mapping[str, Column]
+    score: npt.NDArray[np.float64]
+    why: tuple[tuple[Reason, Mask], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triage:
+    """What is concluded: an outcome for every row, its band (-1 where there is no score), and which actions act."""
+
+    band: npt.NDArray[np.intp]
+    outcomes: list[str]
+    reasons: list[tuple[str, ...]]
+    acting: Mapping[str, Mask]
+
+
+Stopwatch = Callable[[str, int], None]
+"""Called with a node's name and the number of rows when the node has run."""
+
+
+def evaluate(
+    graph: CompiledGraph,
+    events: Mapping[str, Column],
+    state: GraphState,
+    ports: Mapping[str, ModelPort],
+    ran: Stopwatch = lambda node, rows: None,
+) -> Evaluation:
+    """Run the nodes over one batch of contract-clean events in sequence order; `events` is keyed `event.field`."""
+    columns = dict(events)
+    rows = len(next(iter(events.values())))
+    why = list[tuple[Reason, Mask]]()
+    looked_up = dict[str, FeatureBatch]()
+    unexplained = np.zeros(rows, dtype=np.bool_)
+    excused = np.zeros(rows, dtype=np.bool_)
+    for step in graph.steps:
+        if isinstance(step, FeatureStep):
+            if step.view.name not in looked_up:
+                looked_up[step.view.name] = state.advance(step.view.name, events)
+            batch = looked_up[step.view.name]
+            columns |= {f"{step.node}.{name}": column for name, column in batch.columns.items()}
+            why += [(Reason.LateEvent, batch.late), (Reason.StaleFeature, batch.stale)]
+            excused |= batch.late | batch.stale
+        else:
+            outputs, incomplete, failed = _infer(step, columns, ports[step.node], rows)
+            columns |= outputs
+            why.append((Reason.ModelError, failed))
+            excused |= failed
+            unexplained |= incomplete
+        ran(step.node, rows)
+    why.append((Reason.MissingFeature, unexplained & ~excused))
+    score = graph.score.evaluate(columns).double()
+    why.append((Reason.MissingScore, np.isnan(score) & ~excused & ~unexplained))
+    ran("score", rows)
+    return Evaluation(columns=columns, score=score, why=tuple(why))
+
+
+def _infer(
+    step: ModelStep, columns: Mapping[str, Column], port: ModelPort, rows: int
+) -> tuple[dict[str, Column], Mask, Mask]:
+    """The model's outputs; the rows that lacked an input; the rows for which the model failed."""
+    incomplete = np.zeros(rows, dtype=np.bool_)
+    for _, reference, _, _ in step.inputs:
+        missing = columns[reference].missing
+        if missing is not None:
+            incomplete |= missing
+    failed = np.zeros(rows, dtype=np.bool_)
+    complete = ~incomplete
+    whole = bool(complete.all())
+    values = dict[str, npt.NDArray[np.float64]]()
+    if complete.any():
+        feed = {}
+        for name, reference, dtype, rank in step.inputs:
+            values_in = columns[reference].double() if whole else columns[reference].double()[complete]
+            array = values_in.astype(NUMPY_TYPES[dtype])
+            feed[name] = array.reshape(-1, 1) if rank == 2 else array
+        try:
+            answers = port.infer(feed)
+            values = {name: answers[name].reshape(-1).astype(np.float64) for name, _ in step.outputs}
+        except ModelFailed:
+            failed = complete
+    outputs = dict[str, Column]()
+    for name, type_ in step.outputs:
+        full = np.full(rows, np.nan)
+        if name in values:
+            full[complete] = values[name]
+        outputs[f"{step.node}.{name}"] = _as_column(type_, full)
+    return outputs, incomplete, failed
+
+
+def _as_column(type_: ColumnType, values: npt.NDArray[np.float64]) -> Column:
+    missing = ~np.isfinite(values)
+    if type_.type is FieldType.INTEGER:
+        values = np.where(missing, 0, values).astype(np.int64)
+    return Column(type=type_, values=values, missing=missing if missing.any() else None)
+
+
+def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask) -> Triage:
+    """Place every score in its band and say what follows; what is uncertain for any reason goes to review.
+
+    `overdue` marks rows whose synchronous caller's deadline has passed.
+    """
+    rows = len(evaluation.score)
+    band = graph.bands.place(evaluation.score)
+    placed = band >= 0
+    outcomes = np.array([*graph.outcomes, REVIEW], dtype=object)[band]
+    automatic = placed & (outcomes != REVIEW)
+    forced = list(evaluation.why)
+    forced.append((Reason.DeadlineMissed, overdue & automatic))
+    if graph.certificates_required:
+        forced.append((Reason.NoLiveCertificate, automatic))
+    gated = np.array(
+        [any(graph.actions[name].needs_approval for name in names) for names in graph.band_actions] + [False]
+    )
+    forced.append((Reason.ApprovalNotAvailable, gated[band] & placed))
+    to_review = ~placed
+    reasons: list[tuple[str, ...]] = [()] * rows
+    for reason, mask in forced:
+        if mask.any():
+            to_review |= mask
+            for row in np.flatnonzero(mask).tolist():
+                reasons[row] = (*reasons[row], reason.value) if reason.value not in reasons[row] else reasons[row]
+    plain = placed & (outcomes == REVIEW) & ~to_review
+    for row in np.flatnonzero(plain).tolist():
+        reasons[row] = (Reason.ReviewBand.value,)
+    outcomes[to_review] = REVIEW
+    acting = {
+        name: (np.array([name in names for names in graph.band_actions] + [False])[band]) & ~to_review & placed
+        for name in graph.actions
+    }
+    return Triage(band=band, outcomes=outcomes.tolist(), reasons=reasons, acting=acting)

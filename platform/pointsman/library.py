@@ -1,0 +1,193 @@
+"""A decision graph as a library: `pointsman.load(folder).decide(frame)`. For notebooks, tests and quick trials.
+
+The same compiled graph as the hosts run, with every model inline and nothing recorded. Models come from `models/pins.yaml`
+beside the documents, which names a folder and a digest for each model reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import NAMESPACE_URL, uuid5
+
+import numpy as np
+import yaml
+
+from pointsman.api.action_target import ActionTarget
+from pointsman.api.decision_graph import DecisionGraph
+from pointsman.api.documents import load as load_documents
+from pointsman.api.event_stream import EventStream
+from pointsman.api.feature_view import FeatureView
+from pointsman.api.model_deployment import ModelDeployment
+from pointsman.decisions.accept import accept
+from pointsman.graphs.compile import CompiledGraph, compile_graph
+from pointsman.graphs.decide import GraphState, evaluate, triage
+from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel, resolve
+from pointsman.models.artifact import open_artifact
+from pointsman.models.inline import InlineModel
+
+Decision = dict[str, Any]
+"""id, outcome, band, score and reasons of one event."""
+
+Kind = TypeVar("Kind", EventStream, FeatureView, ModelDeployment, ActionTarget, DecisionGraph)
+
+
+class CannotLoad(Exception):
+    """The folder does not hold a graph with all that it refers to."""
+
+
+class GraphLibrary:
+    """A graph that decides in this process. Its features remember the events that it has seen, in order."""
+
+    def __init__(self, compiled: CompiledGraph, ports: Mapping[str, InlineModel]) -> None:
+        self.graph, self._ports = compiled, ports
+        self._state = GraphState(compiled.views)
+
+    def decide(self, frame: Any) -> Any:
+        """Decide the rows of a pandas or polars frame, or of a list of dicts, in their order.
+
+        Returns what it was given (a frame, or a list of dicts) with one row for each event: id, outcome, band, score and
+        reasons. A row that breaks its contract has the outcome "deadLetter". A call does not know the ids of earlier
+        calls: what is sent twice is decided twice.
+        """
+        decisions = self._decide(_rows(frame))
+        if isinstance(frame, Sequence):
+            return decisions
+        return type(frame)(decisions)
+
+    def _decide(self, rows: Sequence[object]) -> list[Decision]:
+        answers: list[Decision] = [{}] * len(rows)
+        accepted = accept(self.graph, rows, lambda ids: {}, source="library", arrived=0)
+        if accepted.positions:
+            evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports)
+            concluded = triage(self.graph, evaluation, np.zeros(len(accepted.positions), dtype=np.bool_))
+            self._state.commit()
+            bands = [*self.graph.band_names, None]
+            for at, event, score, band, outcome, reasons in zip(
+                accepted.positions,
+                accepted.events,
+                evaluation.score.tolist(),
+                concluded.band.tolist(),
+                concluded.outcomes,
+                concluded.reasons,
+                strict=True,
+            ):
+                answers[at] = {
+                    "id": event.event_id,
+                    "outcome": outcome,
+                    "band": bands[band],
+                    "score": None if np.isnan(score) else score,
+                    "reasons": list(reasons),
+                }
+        for at, earlier in accepted.repeated.items():
+            answers[at] = answers[earlier]
+        for at, letter in accepted.dead_letters.items():
+            answers[at] = {
+                "id": letter.event_id,
+                "outcome": "deadLetter",
+                "band": None,
+                "score": None,
+                "reasons": [f"{letter.reason.value}: {letter.place}: {letter.message}"],
+            }
+        return answers
+
+
+def load(folder: str | Path, graph: str | None = None) -> GraphLibrary:
+    """Load the graph of a folder. Raises CannotLoad, or documents.InvalidDocuments, InvalidGraph, ArtifactRefused."""
+    folder = Path(folder)
+    documents = load_documents(folder)
+    chosen = _choose([each for each in documents if isinstance(each, DecisionGraph)], graph, folder)
+    spec = chosen.spec
+    deployments = _by_name(documents, ModelDeployment)
+    views, targets = _by_name(documents, FeatureView), _by_name(documents, ActionTarget)
+    pins = _pins(folder)
+    models = dict[str, ResolvedModel]()
+    for node in spec.nodes:
+        if node.model is not None:
+            deployment = _find(deployments, node.model.deployment_ref.name)
+            models[node.name] = _pinned(deployment, pins, folder)
+    resolved = resolve(
+        graph=_with_uid(chosen),
+        stream=_with_uid(_find(_by_name(documents, EventStream), spec.event_stream_ref.name)),
+        views=[_find(views, node.features.view_ref.name) for node in spec.nodes if node.features is not None],
+        targets=[_find(targets, action.target_ref.name) for action in spec.actions],
+        models=models,
+    )
+    return _library(resolved)
+
+
+def _library(resolved: ResolvedGraph) -> GraphLibrary:
+    ports = {
+        node: InlineModel(open_artifact(Path(model.folder), expected_digest=model.digest))
+        for node, model in resolved.models.items()
+    }
+    return GraphLibrary(compile_graph(resolved, ports), ports)
+
+
+def _rows(frame: Any) -> list[object]:
+    if hasattr(frame, "to_dicts"):
+        rows = frame.to_dicts()
+    elif hasattr(frame, "to_dict"):
+        rows = frame.to_dict("records")
+    elif isinstance(frame, Sequence):
+        return list(frame)
+    else:
+        raise TypeError(f"decide takes a pandas or polars frame or a list of dicts, not {type(frame).__name__}")
+    return [
+        {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()} for row in rows
+    ]
+
+
+def _by_name(documents: Sequence[object], kind: type[Kind]) -> dict[str, Kind]:
+    return {each.metadata.name: each for each in documents if isinstance(each, kind)}
+
+
+def _find(found: Mapping[str, Kind], name: str) -> Kind:
+    if name not in found:
+        raise CannotLoad(
+            f'the folder has nothing called "{name}" of the kind that refers to it; it has {sorted(found)}'
+        )
+    return found[name]
+
+
+def _choose(graphs: Sequence[DecisionGraph], name: str | None, folder: Path) -> DecisionGraph:
+    wanted = [graph for graph in graphs if name is None or graph.metadata.name == name]
+    if len(wanted) == 1:
+        return wanted[0]
+    names = sorted(graph.metadata.name for graph in graphs)
+    raise CannotLoad(f'{folder}: which DecisionGraph? It holds {names or "none"}; give the argument "graph"')
+
+
+def _with_uid(resource: Kind) -> Kind:
+    """A resource that was never applied has no uid; one made from its name keeps decision ids the same over loads."""
+    if resource.metadata.uid is not None:
+        return resource
+    uid = str(uuid5(NAMESPACE_URL, f"pointsman.dev/{resource.kind}/{resource.metadata.name}"))
+    return resource.model_copy(update={"metadata": resource.metadata.model_copy(update={"uid": uid})})
+
+
+def _pins(folder: Path) -> Mapping[str, Mapping[str, str]]:
+    file = folder / "models" / "pins.yaml"
+    if not file.is_file():
+        raise CannotLoad(f"{file} is missing: it says which files stand for the models' references")
+    pins: Mapping[str, Mapping[str, str]] = yaml.safe_load(file.read_text())["pins"]
+    return pins
+
+
+def _pinned(deployment: ModelDeployment, pins: Mapping[str, Mapping[str, str]], folder: Path) -> ResolvedModel:
+    uri = deployment.spec.model.uri
+    if uri not in pins:
+        raise CannotLoad(
+            f'models/pins.yaml names no file for "{uri}", which ModelDeployment "{deployment.metadata.name}" asks for'
+        )
+    pin = pins[uri]
+    return ResolvedModel(
+        deployment=deployment.metadata.name,
+        name=deployment.metadata.name,
+        version=str(pin["version"]),
+        digest=pin["digest"],
+        folder=str(folder / "models" / pin["folder"]),
+        placement="Inline",
+    )

@@ -1,0 +1,92 @@
+"""What is asked of a model registry, whichever it is: which version a reference means, and that version's files.
+
+The supervisor asks through this port when a ModelDeployment is applied and looks again for moved aliases.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pointsman.api.reasons import Reason
+
+_REFERENCE = re.compile(r"models:/(?P<name>[^\s/@]{1,256})(/(?P<version>[1-9][0-9]{0,9})|@(?P<alias>[^\s/@]{1,256}))")
+
+
+class RegistryError(Exception):
+    """A reference did not become files. `reason` is what a condition says; `retry` whether asking again can help."""
+
+    reason: ClassVar[Reason]
+    retry: ClassVar[bool] = False
+
+
+class RegistryUnreachable(RegistryError):
+    """Nobody answered, or not as a registry does. Ask again later."""
+
+    reason = Reason.RegistryUnreachable
+    retry = True
+
+
+class ModelNotFound(RegistryError):
+    """The registry has no such model or version. Register it, or correct the reference."""
+
+    reason = Reason.ModelNotFound
+
+
+class AliasNotFound(RegistryError):
+    """The model has no such alias. Set it, or correct the reference."""
+
+    reason = Reason.AliasNotFound
+
+
+class FilesRefused(RegistryError):
+    """The version's files are not where they may be read from, have unsafe names, or are too many or too large."""
+
+    reason = Reason.ArtifactRefused
+
+
+class InvalidModelUri(ValueError):
+    """A text that is no reference to a registered model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelUri:
+    """A reference to a registered model: by version, or by an alias that can move. One of the two is None."""
+
+    name: str
+    version: str | None = None
+    alias: str | None = None
+
+    @staticmethod
+    def parse(text: str) -> ModelUri:
+        """Read `models:/name@alias` or `models:/name/3`. Raises InvalidModelUri."""
+        match = _REFERENCE.fullmatch(text)
+        if match is None or match["name"] in (".", ".."):
+            raise InvalidModelUri(f'not "models:/name@alias" or "models:/name/version": "{text}"')
+        return ModelUri(**match.groupdict())
+
+    def __str__(self) -> str:
+        return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedModel:
+    """What a reference meant at the moment of asking. `alias` is None where the reference named the version."""
+
+    name: str
+    version: str
+    alias: str | None
+    artifact_uri: str
+    run_id: str
+
+
+class Registry(Protocol):
+    """A model registry. Both methods raise RegistryError's kinds, and nothing of the library beneath."""
+
+    def resolve(self, uri: ModelUri) -> ResolvedModel:
+        """Ask which version the reference means now; nothing is downloaded."""
+
+    def fetch(self, resolved: ResolvedModel, folder: Path) -> None:
+        """Write the version's files into a folder that exists and is empty; after an error its content means nothing."""

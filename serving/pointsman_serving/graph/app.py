@@ -1,0 +1,208 @@
+"""The ingress of a graph, a raw ASGI application under /v1/graphs/{graph}.
+
+POST /decisions         one event, {"events": […]}, a list, or NDJSON. One event is a synchronous caller with the graph's
+                        deadline; many are a stream. `Prefer: return=minimal` asks for counts alone.
+POST /-/history         events that warm up features and are not decided (bearer token)
+PUT  /-/revision        a resolved graph to switch to (bearer token)
+GET  /-/ready, /-/stats
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+import structlog
+from pointsman.models.artifact import ArtifactRefused
+from pydantic import ValidationError
+
+from pointsman.decisions.engine import Answer, Fenced, StoreUnavailable
+from pointsman.graphs.compile import InvalidGraph
+from pointsman.graphs.ports import ModelFailed
+from pointsman.graphs.resolve import ResolvedGraph
+from pointsman_serving.graph.host import GraphHost, Overloaded
+
+log = structlog.get_logger()
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+BODY_BYTES = 8 * 1024 * 1024
+EVENTS_A_REQUEST = 10_000
+
+
+class Refused(Exception):
+    """A request that gets a 4xx or 5xx: status, what is wrong, and headers."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.headers = status, headers or {}
+
+
+class GraphApp:
+    """Routes requests to a host; every failure becomes one line of JSON."""
+
+    def __init__(self, host: GraphHost) -> None:
+        self._host = host
+        self._prefix = f"/v1/graphs/{host.name}"
+        self._routes: dict[tuple[str, str], Callable[[Scope, Receive], Awaitable[tuple[int, object]]]] = {
+            ("POST", "/decisions"): self._decisions,
+            ("POST", "/-/history"): self._history,
+            ("PUT", "/-/revision"): self._revision,
+            ("GET", "/-/ready"): self._ready,
+            ("GET", "/-/stats"): self._stats,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request, or take part in the server's start and stop."""
+        if scope["type"] == "lifespan":
+            return await _take_part(receive, send)
+        try:
+            status, body = await self._route(scope)(scope, receive)
+            headers: dict[str, str] = {}
+        except Refused as error:
+            status, body, headers = error.status, {"error": str(error)}, error.headers
+        except Overloaded as error:
+            status, body, headers = 503, {"error": str(error)}, {"retry-after": "1"}
+        except (StoreUnavailable, Fenced) as error:
+            status, body, headers = 503, {"error": f"nothing was decided: {error}"}, {"retry-after": "2"}
+        raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+        payload = orjson.dumps(body)
+        raw += [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": raw})
+        await send({"type": "http.response.body", "body": payload})
+
+    def _route(self, scope: Scope) -> Callable[[Scope, Receive], Awaitable[tuple[int, object]]]:
+        path = scope["path"]
+        if not path.startswith(self._prefix):
+            path = scope.get("root_path", "") + path
+        suffix = path.removeprefix(self._prefix)
+        method = scope["method"]
+        if (method, suffix) in self._routes:
+            return self._routes[method, suffix]
+        allowed = [verb for verb, known in self._routes if known == suffix]
+        if allowed:
+            raise Refused(405, f"{suffix} takes {', '.join(allowed)}, not {method}", {"allow": ", ".join(allowed)})
+        raise Refused(404, f'graph "{self._host.name}" has nothing at "{path}"')
+
+    async def _decisions(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+        events, single = _events(await _body(scope, receive), _header(scope, b"content-type"))
+        answers = await self._host.decide(events, synchronous=single)
+        if single:
+            answer = answers[0]
+            if "deadLetter" in answer:
+                return 422, {"error": f"{answer['place']}: {answer['message']}", **answer}
+            return 200, answer
+        counts = _counts(answers)
+        if "return=minimal" in _header(scope, b"prefer"):
+            return 200, counts
+        return 200, {**counts, "answers": answers}
+
+    async def _history(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+        self._authorise(scope)
+        events, _ = _events(await _body(scope, receive), _header(scope, b"content-type"))
+        try:
+            added, broken = await self._host.import_history(events)
+        except ValueError as error:
+            raise Refused(409, str(error)) from error
+        return 200, {"imported": added, "broken": broken}
+
+    async def _revision(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+        self._authorise(scope)
+        try:
+            resolved = ResolvedGraph.model_validate_json(await _body(scope, receive))
+            return 200, {"revision": await self._host.switch(resolved)}
+        except ValidationError as error:
+            raise Refused(422, f"not a resolved graph: {error.error_count()} problems") from error
+        except (InvalidGraph, ArtifactRefused, ModelFailed) as error:
+            raise Refused(422, str(error)) from error
+
+    async def _ready(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
+        state = self._host.readiness()
+        body = {"ready": state.ready, "revision": state.revision, "reason": state.reason, "message": state.message}
+        return (200 if state.ready else 503), body
+
+    async def _stats(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
+        return 200, self._host.stats()
+
+    def _authorise(self, scope: Scope) -> None:
+        given = _header(scope, b"authorization").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), self._host.config.control_token.encode()):
+            raise Refused(401, "this needs the control token of the host", {"www-authenticate": "Bearer"})
+
+
+async def _take_part(receive: Receive, send: Send) -> None:
+    """The host is started and stopped by who owns it; there is nothing to do here but to say so."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
+
+
+async def _body(scope: Scope, receive: Receive) -> bytes:
+    chunks, size = list[bytes](), 0
+    declared = _header(scope, b"content-length")
+    if declared.isdigit() and int(declared) > BODY_BYTES:
+        raise Refused(413, f"the body has {declared} bytes, at most {BODY_BYTES} are taken: send smaller batches")
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the request was cut off")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > BODY_BYTES:
+            raise Refused(413, f"the body is longer than {BODY_BYTES} bytes: send smaller batches")
+        if not message.get("more_body"):
+            return b"".join(chunks)
+
+
+def _events(body: bytes, content_type: str) -> tuple[list[object], bool]:
+    """The events of a body, and whether it was a single one."""
+    single = False
+    if content_type.startswith("application/x-ndjson"):
+        events = [_line(line) for line in body.split(b"\n") if line.strip()]
+    else:
+        try:
+            value = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise Refused(400, f"the body is not JSON: line {error.lineno}, column {error.colno}") from error
+        if isinstance(value, dict) and value.keys() == {"events"} and isinstance(value["events"], list):
+            events = value["events"]
+        elif isinstance(value, list):
+            events = value
+        elif isinstance(value, dict):
+            events, single = [value], True
+        else:
+            raise Refused(400, 'the body is not an event, a list of events, or {"events": […]}')
+    if not events:
+        raise Refused(400, "there is no event in the body")
+    if len(events) > EVENTS_A_REQUEST:
+        raise Refused(413, f"{len(events)} events in one request, at most {EVENTS_A_REQUEST} are taken")
+    return events, single
+
+
+def _line(line: bytes) -> object:
+    """One line of NDJSON; what is not JSON goes on as its text, for the dead letter."""
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return line.decode("utf-8", "replace")
+
+
+def _counts(answers: list[Answer]) -> dict[str, int]:
+    duplicates = sum("duplicate" in answer for answer in answers)
+    dead = sum("deadLetter" in answer and "duplicate" not in answer for answer in answers)
+    return {
+        "received": len(answers),
+        "decided": len(answers) - duplicates - dead,
+        "duplicates": duplicates,
+        "deadLetters": dead,
+    }

@@ -1,0 +1,80 @@
+"""Hosts a decision graph on Ray Serve: `python -m pointsman_serving.ray_host --config FILE`.
+
+This process is Ray's driver. It starts a local Ray with Serve behind HAProxy, deploys the graph as one replica, the graph's
+one writer, and ends when the graph cannot be served, so that whoever supervises it starts it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from pointsman_serving.graph.config import HostConfig
+from pointsman_serving.logs import log_as_json
+from pointsman_serving.ray_settings import apply_settings
+
+log = structlog.get_logger()
+
+OBJECT_STORE_BYTES = 80 * 1024 * 1024
+"""Ray's least; no event goes through it."""
+CONCURRENT_REQUESTS = 1024
+WATCH_SECONDS = 2.0
+
+
+def serve(config: HostConfig, config_path: Path) -> None:
+    """Start Ray, deploy, and watch until the application fails or SIGTERM comes."""
+    began = time.monotonic()
+    folder = Path(config.ray_temp_dir or "/tmp/pointsman-ray")
+    apply_settings(folder)
+    import ray
+    from ray import serve as ray_serve
+
+    from pointsman_serving.ray_replica import application
+
+    name = config.resolved.graph.metadata.name
+    ray.init(
+        include_dashboard=False,
+        log_to_driver=False,
+        num_cpus=max(2, _workers(config)),
+        object_store_memory=OBJECT_STORE_BYTES,
+        _temp_dir=str(folder),
+    )
+    ray_serve.start(proxy_location="HeadOnly", http_options={"host": config.host, "port": config.port})
+    ray_serve.run(application(config_path, CONCURRENT_REQUESTS), name=name, route_prefix=f"/v1/graphs/{name}")
+    log.info("serving", graph=name, port=config.port, seconds=round(time.monotonic() - began, 1))
+    while True:
+        status = ray_serve.status().applications[name].status
+        if status in {"DEPLOY_FAILED", "UNHEALTHY", "NOT_STARTED"}:
+            log.error("the application failed", graph=name, status=str(status))
+            sys.exit(1)
+        time.sleep(WATCH_SECONDS)
+
+
+def _workers(config: HostConfig) -> int:
+    workers = config.resolved.graph.spec.runtime.workers
+    return workers.max_replicas if workers is not None else 2
+
+
+def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+    """Exit without Serve's own shutdown, which takes half a minute; what was committed is committed."""
+    sys.exit(0)
+
+
+def main() -> None:
+    """Read the configuration and serve."""
+    parser = argparse.ArgumentParser(prog="pointsman_serving.ray_host", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the host's configuration, a JSON file")
+    arguments = parser.parse_args()
+    log_as_json()
+    signal.signal(signal.SIGTERM, _stop)
+    serve(HostConfig.read(arguments.config), arguments.config)
+
+
+if __name__ == "__main__":
+    main()
