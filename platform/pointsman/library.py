@@ -6,6 +6,7 @@ beside the documents, which names a folder and a digest for each model reference
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -59,7 +60,7 @@ class GraphLibrary:
 
     def _decide(self, rows: Sequence[object]) -> list[Decision]:
         answers: list[Decision] = [{}] * len(rows)
-        accepted = accept(self.graph, rows, lambda ids: {}, source="library", arrived=0)
+        accepted = accept(self.graph, rows, lambda ids: {}, source="library", arrived=time.time_ns() // 1000)
         if accepted.positions:
             evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports)
             concluded = triage(self.graph, evaluation, np.zeros(len(accepted.positions), dtype=np.bool_))

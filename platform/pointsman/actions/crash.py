@@ -20,7 +20,6 @@ POINTS = (
     "after-record",
     "before-expire",
     "after-expire",
-    "before-release",
 )
 
 _POINT, _, _COUNT = os.environ.get("POINTSMAN_CRASH_AT", "").partition(":")

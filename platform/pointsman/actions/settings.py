@@ -38,7 +38,8 @@ class SettingsFile(BaseModel):
     lanes: int = Field(default=2, ge=1, le=16)
     """How many batches of a target are under way at once."""
     lease_seconds: float | None = Field(default=None, gt=0, le=3600)
-    """How long an action is held. Default: 5 s and four times the target's timeout, at least 10 s."""
+    """How long an action is held; never below two and a half times the target's timeout. Default: 5 s and four times
+    the timeout, at least 10 s."""
     poll_seconds: float = Field(default=1.0, gt=0, le=60)
     """How often the outbox is looked at without being notified."""
 
@@ -64,9 +65,10 @@ class Settings:
     refused: Mapping[str, str]
 
     def lease_seconds(self, target: ActionTarget) -> float:
-        """Long enough for a request and its read-back, with as much to spare."""
+        """Long enough for a request and its read-back, whatever is written; by default with as much to spare."""
+        timeout = target.spec.timeout.seconds
         chosen = self.file.lease_seconds
-        return chosen if chosen is not None else max(10.0, 5.0 + 4 * target.spec.timeout.seconds)
+        return max(2.5 * timeout, max(10.0, 5.0 + 4 * timeout) if chosen is None else chosen)
 
 
 def read_settings(path: Path) -> Settings:

@@ -56,8 +56,20 @@ OURS = frozenset({Reason.LeaseExpired, Reason.SecretNotFound})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
-    """A claimed batch that may be sent until `deadline` (monotonic); `now` was the store's time at `at`."""
+class Claimed:
+    """What the gate let through. `now` was the store's time at `at` (monotonic); `charge` is reserved for it."""
+
+    admitted: Pass
+    claims: Sequence[Claim]
+    now: datetime
+    at: float
+    generation: int
+    charge: Charge | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """A batch that may be sent until `deadline` (monotonic); `now` was the store's time at `at`."""
 
     work: Sequence[tuple[Claim, Terms, Send | ReadBack]]
     settled: Sequence[Outcome]
@@ -65,7 +77,7 @@ class Taken:
     deadline: float
     now: datetime
     at: float
-    charge: Charge | None = None
+    charge: Charge | None
 
     def time(self) -> datetime:
         """The store's time now, near enough for a back-off."""
@@ -73,7 +85,7 @@ class Taken:
 
 
 class Worker:
-    """One target's lanes. `figures` counts what was recorded, by state."""
+    """One target's lanes. `figures` counts what was recorded, by state; `again` are retries, `fenced` was dropped."""
 
     def __init__(
         self, registered: RegisteredTarget, settings: Settings, *, owner: str, threads: ThreadPoolExecutor
@@ -149,42 +161,38 @@ class Worker:
     async def _round(self, connector: HttpConnector, *, says_held: bool) -> bool:
         """One batch; True where more may be due at once."""
         fault = connector.fault()
-        admitted, claims, now, at = await self._session.run(lambda cursor: self._claim(cursor, fault))
-        self.held = admitted.held
-        if says_held and admitted.held is not None:
-            await self._say_held(admitted)
-        if not claims:
+        claimed = await self._session.run(lambda cursor: self._claim(cursor, fault))
+        self.held = claimed.admitted.held
+        if says_held and self.held is not None:
+            await self._say_held(claimed.admitted)
+        if not claimed.claims:
             return False
         crash_point("after-claim")
-        if self._stop.is_set():
-            crash_point("before-release")
-            await self._session.run(lambda cursor: outbox.release(cursor, claims, owner=self._owner))
+        begun = await self._session.run(lambda cursor: self._begin(cursor, claimed))
+        if begun is None:
             return False
-        taken = await self._session.run(lambda cursor: self._begin(cursor, admitted, claims, now, at))
         crash_point("after-begin")
-        self._note(taken.settled, taken.recorded)
-        tasks = [self._attempt(connector, taken, claim, terms, step) for claim, terms, step in taken.work]
+        self._note(begun.settled, begun.recorded)
+        tasks = [self._attempt(connector, begun, claim, terms, step) for claim, terms, step in begun.work]
         outcomes, failures = list[Outcome](), list[bool]()
-        for (claim, _, _), done in zip(taken.work, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
+        for (claim, _, _), done in zip(begun.work, await asyncio.gather(*tasks, return_exceptions=True), strict=True):
             if isinstance(done, BaseException):
                 # What happened is not known, so nothing is written: the lease runs out, and the outcome is uncertain.
                 self._log.error("attempt failed", action=str(claim.action_id), error=type(done).__name__)
             else:
                 outcomes.append(done[0])
                 failures += [] if done[1] is None else [done[1]]
-        self._refund(taken, outcomes)
-        self._judge(failures, taken.time())
+        self._refund(begun, outcomes)
+        self._judge(failures, begun.time())
         await self._record(outcomes)
         return True
 
-    def _claim(
-        self, cursor: psycopg.Cursor[TupleRow], fault: Reason | None
-    ) -> tuple[Pass, list[Claim], datetime, float]:
-        """Ask the gate and lease what it lets through. Runs in the session's thread."""
-        target = self.registered.target
+    def _claim(self, cursor: psycopg.Cursor[TupleRow], fault: Reason | None) -> Claimed:
+        """Ask the gate, lease what it lets through and reserve the budget for it. Runs in the session's thread."""
+        target, generation = self.registered.target, self._session.generation
         now, at = outbox.clock(cursor), time.monotonic()
         if target.spec.budget is not None and not self._holds_budget(cursor, now):
-            return Pass(limit=0), [], now, at
+            return Claimed(admitted=Pass(limit=0), claims=(), now=now, at=at, generation=generation)
         admitted = admit(
             target,
             batch=self._settings.file.batch,
@@ -194,7 +202,7 @@ class Worker:
             now=now,
         )
         if not admitted.limit:
-            return admitted, [], now, at
+            return Claimed(admitted=admitted, claims=(), now=now, at=at, generation=generation)
         claims = outbox.claim(
             cursor,
             owner=self._owner,
@@ -204,7 +212,10 @@ class Worker:
             now=now,
             begun_only=admitted.begun_only,
         )
-        return admitted, claims, now, at
+        charge = None
+        if self._spending is not None:
+            charge = self._spending.charge(sum(claim.is_fresh for claim in claims), now)
+        return Claimed(admitted=admitted, claims=claims, now=now, at=at, generation=generation, charge=charge)
 
     def _holds_budget(self, cursor: psycopg.Cursor[TupleRow], now: datetime) -> bool:
         """Is this the dispatcher that spends the budget? With a new session, that is found out anew."""
@@ -220,53 +231,57 @@ class Worker:
             self._spending_generation = self._session.generation
         return True
 
-    def _begin(
-        self, cursor: psycopg.Cursor[TupleRow], admitted: Pass, claims: Sequence[Claim], now: datetime, at: float
-    ) -> Taken:
-        """Settle what needs no sending, and mark the rest as attempted. Runs in the session's thread."""
+    def _begin(self, cursor: psycopg.Cursor[TupleRow], claimed: Claimed) -> Begun | None:
+        """Settle what needs no sending, and mark the rest as attempted. Runs in the session's thread.
+
+        None, and the leases given back, when this worker is told to stop or when the session, and with it the right to
+        spend the budget, was lost since the claim.
+        """
+        if self._stop.is_set() or self._session.generation != claimed.generation:
+            outbox.release(cursor, claimed.claims, owner=self._owner)
+            return None
         work, settled = list[tuple[Claim, Terms, Send | ReadBack]](), list[Outcome]()
-        for claim in claims:
+        for claim in claimed.claims:
             terms = Terms.of(self.registered.target, claim.operation)
-            if admitted.refused is not None and claim.is_fresh:
-                terms = replace(terms, refused=terms.refused or admitted.refused)
-            step = next_step(claim.effect, None, terms, now)
+            if claimed.admitted.refused is not None and claim.is_fresh:
+                terms = replace(terms, refused=terms.refused or claimed.admitted.refused)
+            step = next_step(claim.effect, None, terms, claimed.now)
             if isinstance(step, Send | ReadBack):
                 work.append((claim, terms, step))
             else:
-                settled.append(Outcome(claim=claim, step=step, at=now))
+                settled.append(Outcome(claim=claim, step=step, at=claimed.now))
         started = time.monotonic()
-        begun = outbox.begin(
+        held = outbox.begin(
             cursor,
             [claim for claim, _, _ in work],
             owner=self._owner,
             lease_seconds=self._lease_seconds,
-            now=now + timedelta(seconds=started - at),
+            now=claimed.now + timedelta(seconds=started - claimed.at),
         )
-        mine = [each for each in work if each[0].action_id in begun]
-        charge = None
-        if self._spending is not None:
+        mine = [each for each in work if each[0].action_id in held]
+        if self._spending is not None and claimed.charge is not None:
             fresh = sum(claim.is_fresh for claim, _, _ in mine)
-            charge = self._spending.charge(fresh, now)
-        recorded = outbox.record(cursor, settled, owner=self._owner, now=now)
-        return Taken(
+            self._spending.refund(claimed.charge, claimed.charge.count - fresh)
+        recorded = outbox.record(cursor, settled, owner=self._owner, now=claimed.now)
+        return Begun(
             work=mine,
             settled=settled,
             recorded=recorded,
             deadline=started + self._lease_seconds,
-            now=now,
-            at=at,
-            charge=charge,
+            now=claimed.now,
+            at=claimed.at,
+            charge=claimed.charge,
         )
 
     async def _attempt(
-        self, connector: HttpConnector, taken: Taken, claim: Claim, terms: Terms, first: Send | ReadBack
+        self, connector: HttpConnector, begun: Begun, claim: Claim, terms: Terms, first: Send | ReadBack
     ) -> tuple[Outcome, bool | None]:
         """Follow the state machine to the end of this lease; also say whether the target failed, None if not asked.
 
         Nothing is asked that could outlast the lease.
         """
         step: Send | ReadBack | Wait | Settle = first
-        last_call = taken.deadline - self.registered.target.spec.timeout.seconds
+        last_call = begun.deadline - self.registered.target.spec.timeout.seconds
         detail = dict[str, object]()
         status, failed = None, None
         while isinstance(step, Send | ReadBack):
@@ -287,13 +302,13 @@ class Worker:
                 crash_point("after-read-back")
                 detail["readBack"] = _kept(seen)
             failed = _failed(seen.evidence, before=failed)
-            step = next_step(step.effect, seen.evidence, terms, taken.time())
-        return Outcome(claim=claim, step=step, at=taken.time(), http_status=status, detail=detail), failed
+            step = next_step(step.effect, seen.evidence, terms, begun.time())
+        return Outcome(claim=claim, step=step, at=begun.time(), http_status=status, detail=detail), failed
 
-    def _refund(self, taken: Taken, outcomes: Sequence[Outcome]) -> None:
-        if self._spending is not None and taken.charge is not None:
+    def _refund(self, begun: Begun, outcomes: Sequence[Outcome]) -> None:
+        if self._spending is not None and begun.charge is not None:
             unused = sum(each.claim.is_fresh and each.step.effect.attempts == 0 for each in outcomes)
-            self._spending.refund(taken.charge, unused)
+            self._spending.refund(begun.charge, unused)
 
     def _judge(self, failures: Sequence[bool], now: datetime) -> None:
         """Open or close the breaker by what the batch showed of the target, not of single actions."""
@@ -332,23 +347,28 @@ class Worker:
 
     def _note(self, outcomes: Sequence[Outcome], recorded: outbox.Recorded) -> None:
         """Count what was written, and say what was not simply observed."""
+        waiting = Counter[str]()
         for each in outcomes:
             state, action = each.step.effect.state, str(each.claim.action_id)
             if each.claim.action_id not in recorded.written:
                 self.figures["fenced"] += 1
                 self._log.warning("outcome dropped: another dispatcher has taken over", action=action)
-                continue
-            self.figures[state.value] += 1
-            if state is not State.OBSERVED:
-                level = "info" if isinstance(each.step, Wait) else "warning"
-                getattr(self._log, level)(
-                    f"action {state.value}",
-                    action=action,
-                    operation=each.claim.operation,
-                    reason=each.step.reason.value,
-                    attempt=each.step.effect.attempts,
-                    http_status=each.http_status,
-                )
+            elif isinstance(each.step, Wait):
+                self.figures["again"] += 1
+                waiting[each.step.reason.value] += 1
+            else:
+                self.figures[state.value] += 1
+                if state is not State.OBSERVED:
+                    self._log.warning(
+                        f"action {state.value}",
+                        action=action,
+                        operation=each.claim.operation,
+                        reason=each.step.reason.value,
+                        attempt=each.step.effect.attempts,
+                        http_status=each.http_status,
+                    )
+        if waiting:
+            self._log.info("actions wait for another attempt", **waiting)
 
     async def _say_held(self, admitted: Pass) -> None:
         if admitted.held is None:

@@ -52,6 +52,12 @@ Outcome = ObjectName
 class Workers(Block):
     """How many replicas compute models and Python nodes."""
 
+    cel: ClassVar = {
+        "!has(self.maxReplicas) || !has(self.minReplicas) || self.minReplicas <= self.maxReplicas": (
+            "maxReplicas is not below minReplicas"
+        )
+    }
+
     min_replicas: Integer = Field(default=1, ge=1, le=1000, description="The fewest replicas. Default 1.")
     max_replicas: Integer | None = Field(
         default=None, ge=1, le=1000, description="The most replicas; default: minReplicas."
@@ -242,6 +248,7 @@ class DecisionGraphSpec(Block):
         "self.certificates != 'Required' || has(self.label) || self.bands.all(b, b.outcome == 'review')": (
             'where certificates are Required, the graph needs "label"'
         ),
+        f"self.nodes.all(n, !(n.name in {sorted({EVENT, *CEL_RESERVED})}))": "a node's name is not reserved",
         "has(self.code) || self.nodes.all(n, n.type != 'Python')": "a Python node needs spec.code",
     }
 

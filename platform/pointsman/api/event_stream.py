@@ -171,6 +171,9 @@ class ContractField(Block):
         ),
         "!(has(self.minLength) || has(self.maxLength) || has(self.pattern) || has(self.values)) || "
         "self.type == 'String'": '"minLength", "maxLength", "pattern" and "values" are for String',
+        "!has(self.minLength) || !has(self.maxLength) || self.minLength <= self.maxLength": (
+            "minLength is not above maxLength"
+        ),
         "!has(self.scale) || self.scale == 0 || self.type == 'Decimal'": '"scale" is for Decimal',
     }
 
@@ -274,9 +277,8 @@ class EventStreamSpec(Block):
 
     cel: ClassVar = {
         "self.contract.fields.exists(f, f.name == self.id)": '"id" names a field of the contract',
-        "self.contract.fields.exists(f, f.name == self.time && f.type == 'Timestamp')": (
-            '"time" names a Timestamp of the contract'
-        ),
+        "self.contract.fields.exists(f, f.name == self.time && f.type == 'Timestamp' && "
+        "!(has(f.optional) && f.optional))": ('"time" names a Timestamp of the contract that is not optional'),
         "!has(self.knownAt) || self.contract.fields.exists(f, f.name == self.knownAt && f.type == 'Timestamp')": (
             '"knownAt" names a Timestamp of the contract'
         ),

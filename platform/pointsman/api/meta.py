@@ -304,7 +304,9 @@ class PodMetadata(Block):
 class PodTemplate(Block):
     """What is merged into the pods that are rendered on a cluster; a world without pods says so in a condition."""
 
-    metadata: PodMetadata = Field(default_factory=PodMetadata, description="Labels and annotations added to the pods.")
+    metadata: PodMetadata = Field(
+        default_factory=PodMetadata, description="Labels and annotations added to the pods; default: none."
+    )
     spec: dict[str, Any] = Field(
         default_factory=dict,
         description="Fields of a Kubernetes PodSpec, such as serviceAccountName, nodeSelector, tolerations, "

@@ -62,7 +62,7 @@ def event_rows(
 def accept(graph: CompiledGraph, rows: Sequence[object], known: Known, *, source: str, arrived: int) -> Accepted:
     """Read the contract, name every event, and find what repeats or contradicts an event seen before."""
     contract, uid = graph.contract, graph.resolved.graph_uid
-    batch = contract.read(rows)
+    batch = contract.read(rows, arrived=arrived)
     dead = {
         broken.row: _dead_letter(
             uid, source, _id_of(rows[broken.row], contract.id), rows[broken.row], broken.reason, broken.place,

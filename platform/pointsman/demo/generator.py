@@ -1,16 +1,17 @@
 """Card transactions for the fraud example: customers with habits, three kinds of fraud, and the mess of real delivery.
 
-What is modelled follows the transaction simulator of the open book "Reproducible Machine Learning for Credit Card Fraud
-Detection: Practical Handbook" (Le Borgne, Siblini, Lebichot, Bontempi, 2022; chapter "Simulator"): customers and terminals
-are points on a square of 100 by 100, a customer has a mean amount and a rate of transactions a day, and pays at terminals
-within a radius; fraud comes as unusual amounts, as terminals compromised for some days and as cards compromised for some
-days. The code is our own, and it differs where an online decision needs more:
+What is modelled follows the transaction simulator of the open book "Reproducible Machine Learning for Credit Card
+Fraud Detection: Practical Handbook" (Le Borgne, Siblini, Lebichot, Bontempi, 2022; chapter "Simulator"): customers and
+terminals are points on a square of 100 by 100, a customer has a mean amount and a rate of transactions a day, and pays
+at terminals within a radius; fraud comes as unusual amounts, as terminals compromised for some days and as cards
+compromised for some days. The code is our own, and it differs where an online decision needs more:
 
-- Fraud is transactions *added* in bursts, with amounts above what is usual, so that counts and sums of the last hours show
-  it. (The simulator marks existing transactions; seeing a compromised terminal there takes late labels as a feature.)
+- Fraud is transactions *added* in bursts, with amounts above what is usual, so that counts and sums of the last hours
+  show it. (The simulator marks existing transactions; to see a compromised terminal there takes labels as a feature.)
 - Honest customers look suspicious at times: a large purchase, a spree. Without them there would be nothing to review.
 - Habits have hours of the day and days of the week; a customer has one or two cards on one account.
-- Delivery is not clean: rows known late (a few beyond an hour), sent twice, broken, or with a known id and another body.
+- Delivery is not clean: rows known late (a few beyond an hour), sent twice, broken, or with a known id and another
+  body.
 - The truth is learned late: a fraud when the customer complains, an honest transaction when nobody did for a while.
 - From `drift_day` on fraud hides better: smaller amounts, longer gaps.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -67,7 +69,7 @@ class GeneratorSettings:
 
 
 def generate(settings: GeneratorSettings) -> Transactions:
-    """All transactions of the settings' days, in order of arrival; rows that arrive after the last midnight included."""
+    """All transactions of the settings' days, in order of arrival; some arrive after the last midnight."""
     seeds = np.random.SeedSequence(settings.seed).spawn(4)
     population = populate(np.random.default_rng(seeds[0]), customers=settings.customers, terminals=settings.terminals)
     purchases = draw(
@@ -114,7 +116,7 @@ def _deliver(
     lot = rng.permutation(count)
     shares = (settings.late_share, settings.beyond_lateness_share, settings.broken_share)
     ends = np.cumsum([0, *(round(share * count) for share in shares)])
-    late, beyond, broken = (lot[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True))
+    late, beyond, broken = (lot[start:end] for start, end in pairwise(ends))
     known[late] += rng.uniform(3 * MINUTE_US, 55 * MINUTE_US, len(late)).astype(np.int64)
     known[beyond] += rng.uniform(65 * MINUTE_US, 240 * MINUTE_US, len(beyond)).astype(np.int64)
     kind[late] = kind[beyond] = list(Kind).index(Kind.LATE)

@@ -1,4 +1,4 @@
-"""Who pays where: customers with habits, their cards, and the terminals within their reach. Drawn once by the generator."""
+"""Who pays where: customers with habits, their cards, and the terminals within reach. Drawn once by the generator."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def populate(rng: np.random.Generator, *, customers: int, terminals: int) -> Pop
     card_count = 1 + (rng.random(customers) < 0.3).astype(np.int64)
     return Population(
         mean=np.clip(rng.lognormal(np.log(32), 0.55, customers), 5, 200),
-        spread=rng.uniform(0.3, 0.6, customers),
+        spread=rng.uniform(0.25, 0.45, customers),
         rate=rng.uniform(0.2, 4.0, customers),
         shift_hours=rng.normal(0, 1.2, customers),
         owner=np.repeat(np.arange(customers), card_count),

@@ -1,4 +1,4 @@
-"""What is bought, honestly and not: habits, large purchases, sprees, and three kinds of fraud. Drawn by the generator."""
+"""What is bought, honestly and not: habits, large purchases, sprees, three kinds of fraud. Drawn by the generator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy.typing as npt
 from pointsman.demo.population import Population
 from pointsman.demo.transactions import DAY_US, Scenario
 
-HOURS = np.array([2, 1, 1, 1, 1, 2, 5, 9, 11, 11, 11, 14, 16, 13, 11, 11, 13, 16, 18, 16, 12, 9, 6, 4], dtype=np.float64)
+HOURS = np.array(
+    [2, 1, 1, 1, 1, 2, 5, 9, 11, 11, 11, 14, 16, 13, 11, 11, 13, 16, 18, 16, 12, 9, 6, 4], dtype=np.float64
+)
 """How much is bought in each hour of a working day."""
 
 WEEKEND_HOURS = np.array(
@@ -20,7 +22,7 @@ WEEKEND_HOURS = np.array(
 WEEKDAYS = np.array([0.95, 0.95, 1.0, 1.0, 1.15, 1.2, 0.75])
 """How much is bought on each day of the week, Monday first."""
 
-LARGE_SHARE, SPREES_A_CUSTOMER_DAY = 0.015, 0.002
+LARGE_SHARE, SPREES_A_CUSTOMER_DAY = 0.013, 0.002
 """Honest, and yet unusual: the share of large purchases, and how often a customer goes on a spree."""
 
 MIXTURE = {Scenario.LARGE_AMOUNT: 0.40, Scenario.TERMINAL: 0.28, Scenario.CARD: 0.32}
@@ -29,7 +31,7 @@ MIXTURE = {Scenario.LARGE_AMOUNT: 0.40, Scenario.TERMINAL: 0.28, Scenario.CARD: 
 SIZES = {Scenario.TERMINAL: (5, 12), Scenario.CARD: (4, 10)}
 """The fewest and the most purchases of a burst."""
 
-CAREFUL_SHARE = {Scenario.LARGE_AMOUNT: 0.40, Scenario.TERMINAL: 0.06, Scenario.CARD: 0.06}
+CAREFUL_SHARE = {Scenario.LARGE_AMOUNT: 0.40, Scenario.TERMINAL: 0.05, Scenario.CARD: 0.05}
 """The shares of frauds, or of bursts, that stay near what is usual, before the drift."""
 
 _CODES = {scenario: code for code, scenario in enumerate(Scenario)}
@@ -190,7 +192,7 @@ def _large_amounts(rng: np.random.Generator, population: Population, period: _Pe
     occurred = period.start_us + rng.integers(0, period.days * DAY_US, count)
     card = rng.integers(0, population.cards, count)
     careful = _careful(rng, period, occurred, Scenario.LARGE_AMOUNT)
-    factor = np.where(careful, rng.uniform(3, 6, count), rng.uniform(9, 25, count))
+    factor = np.where(careful, rng.uniform(2.8, 4.5, count), rng.uniform(10, 25, count))
     amount = np.maximum(population.mean[population.owner[card]] * factor, np.where(careful, 0, 250))
     terminal = rng.integers(0, population.terminals, count)
     return _purchases(occurred, card, terminal, amount, Scenario.LARGE_AMOUNT)
@@ -210,7 +212,7 @@ def _terminals(rng: np.random.Generator, population: Population, period: _Period
     careful = _careful(rng, period, start, Scenario.TERMINAL)
     bursts = _bursts(rng, start, SIZES[Scenario.TERMINAL], np.where(careful, 25.0, 4.0))
     card = rng.integers(0, population.cards, len(bursts.burst))
-    factor = np.where(careful[bursts.burst], rng.uniform(1.5, 3.0, len(card)), rng.uniform(4.0, 9.0, len(card)))
+    factor = np.where(careful[bursts.burst], rng.uniform(1.5, 3.0, len(card)), rng.uniform(5.0, 10.0, len(card)))
     usual = np.where(careful, 0, rng.lognormal(np.log(200), 0.3, len(start)))[bursts.burst]
     amount = np.maximum(population.mean[population.owner[card]] * factor, usual)
     return _purchases(bursts.occurred, card, terminal[bursts.burst], amount, Scenario.TERMINAL)
@@ -223,7 +225,7 @@ def _cards(rng: np.random.Generator, population: Population, period: _Period, fr
     careful = _careful(rng, period, start, Scenario.CARD)
     bursts = _bursts(rng, start, SIZES[Scenario.CARD], np.where(careful, 40.0, 6.0))
     card = stolen[bursts.burst]
-    factor = np.where(careful[bursts.burst], rng.uniform(1.5, 3.0, len(card)), rng.uniform(5.0, 12.0, len(card)))
+    factor = np.where(careful[bursts.burst], rng.uniform(1.5, 3.0, len(card)), rng.uniform(6.0, 14.0, len(card)))
     amount = np.maximum(population.mean[population.owner[card]] * factor, np.where(careful, 0, 120)[bursts.burst])
     terminal = rng.integers(0, population.terminals, len(card))
     return _purchases(bursts.occurred, card, terminal, amount, Scenario.CARD)
@@ -238,10 +240,15 @@ def _campaigns(
     a_campaign: int,
     days: tuple[int, int],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
-    """When each burst of a scenario starts, which campaign it belongs to, and how many campaigns there are."""
-    count = max(1, round(frauds * MIXTURE[scenario] / (sum(SIZES[scenario]) / 2)))
+    """When each burst of a scenario starts, which campaign it belongs to, and how many campaigns there are.
+
+    Campaigns reach over both ends of the period, so that its first and last days are like the others.
+    """
+    span = period.days + days[1]
+    count = max(1, round(frauds * MIXTURE[scenario] / (sum(SIZES[scenario]) / 2) * span / period.days))
     campaigns = max(1, count // a_campaign)
-    first, length = rng.integers(0, period.days, campaigns), rng.integers(days[0], days[1] + 1, campaigns)
+    first, length = rng.uniform(-days[1], period.days, campaigns), rng.uniform(*days, campaigns)
     which = rng.integers(0, campaigns, count)
-    day = np.minimum(first[which] + rng.random(count) * length[which], period.days - rng.uniform(0.1, 1.0, count))
-    return period.start_us + (day * DAY_US).astype(np.int64), which, campaigns
+    day = first[which] + rng.random(count) * length[which]
+    inside = (day >= 0) & (day < period.days)
+    return period.start_us + (day[inside] * DAY_US).astype(np.int64), which[inside], campaigns

@@ -59,8 +59,8 @@ class Defect(StrEnum):
 class Transactions:
     """Equally long columns in order of arrival. Times are int64 microseconds since 1970-01-01 UTC.
 
-    `fraud` is the truth, and `label_known_at` when the bank learns it. `arrived_at` is `known_at`, save for a duplicate,
-    whose body repeats the `known_at` of its first sending. `kind`, `scenario` and `defect` hold members of their enums.
+    `fraud` is the truth, and `label_known_at` when the bank learns it. `arrived_at` is `known_at`, but for a duplicate:
+    its body repeats the `known_at` of its first sending. `kind`, `scenario` and `defect` hold members of their enums.
     """
 
     transaction_id: npt.NDArray[Any]
@@ -101,8 +101,8 @@ class Transactions:
 def as_json_lines(transactions: Transactions, rows: Rows = slice(None)) -> list[bytes]:
     """The rows as a source would send them: one JSON object each, without a line break.
 
-    Times are RFC 3339 with microseconds in UTC, amounts are strings of two decimals. `channel` is in no contract: sources
-    send more than was asked for.
+    Times are RFC 3339 with microseconds in UTC, amounts are strings of two decimals. `channel` is in no contract:
+    sources send more than was asked for.
     """
     some = transactions.take(rows)
     lines = [

@@ -37,7 +37,7 @@ class GraphState:
         definition = self._views[view]
         return self._states[view].advance(
             events[f"event.{definition.entity}"],
-            events[definition.time_column].values,
+            events[f"event.{definition.time}"].values,
             {name: events[f"event.{name}"] for name in definition.fields},
         )
 

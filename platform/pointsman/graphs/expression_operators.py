@@ -98,10 +98,10 @@ def multiply_int(left: Operand, right: Operand) -> Operand:
     """Ints; a product beyond 64 bits is missing."""
     (a, _), (b, _) = left, right
     product = a * b
-    # a product that wrapped around does not divide back; only the lowest int times -1 would seem to
+    # a product that wrapped around is off by 2**64 or more, so it does not divide back to `a`
     trivial = (b == 0) | (b == -1)
     safe = np.where(trivial, 1, b)
-    wrapped = ~trivial & ((product // safe != a) | (np.fmod(product, safe) != 0))
+    wrapped = ~trivial & (product // safe != a)
     return _without(product, wrapped | ((b == -1) & (a == _INT_MIN)), left, right)
 
 

@@ -53,9 +53,7 @@ def verify(connection: psycopg.Connection[TupleRow]) -> LedgerReport:
             if salt is None or body is None:
                 erased += 1
             elif leaf(salt, body) != stored_leaf:
-                problems.setdefault(
-                    "body", f"leaf {index}: this {kind}'s stored body is not what was committed to"
-                )
+                problems.setdefault("body", f"leaf {index}: this {kind}'s stored body is not what was committed to")
             else:
                 checked += 1
     if position != size:

@@ -28,6 +28,7 @@ from pointsman.registry.port import (
 
 API = "/api/2.0/mlflow"
 PROXY = "/api/2.0/mlflow-artifacts/artifacts"
+HERE = PurePosixPath()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ class MlflowRegistry:
             budget -= self._download(root / file.path, target, budget)
         return count
 
-    def _listed(self, root: PurePosixPath, below: PurePosixPath = PurePosixPath()) -> Iterator[_File]:
+    def _listed(self, root: PurePosixPath, below: PurePosixPath = HERE) -> Iterator[_File]:
         if len(below.parts) > self._limits.depth:
             raise self._too_much()
         answer = self._get(PROXY, {"path": str(root / below)})
@@ -179,6 +180,8 @@ class MlflowRegistry:
                     if written > budget:
                         raise self._too_much()
                     file.write(chunk)
+        except FileExistsError as error:
+            raise FilesRefused(f'a file is listed twice: "{path.name}"') from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise self._unreachable(error) from error
         return written

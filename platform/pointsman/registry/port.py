@@ -89,4 +89,4 @@ class Registry(Protocol):
         """Ask which version the reference means now; nothing is downloaded."""
 
     def fetch(self, resolved: ResolvedModel, folder: Path) -> None:
-        """Write the version's files into a folder that exists and is empty; after an error its content means nothing."""
+        """Write the version's files into a folder that exists and is empty; after an error they mean nothing."""

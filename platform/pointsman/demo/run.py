@@ -1,0 +1,295 @@
+"""The demo, end to end on this machine: start, train, apply, stream, count, report. Called by `pointsman demo`."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+from psycopg.rows import TupleRow
+
+from pointsman.api.documents import load, plain
+from pointsman.demo.generator import GeneratorSettings, generate
+from pointsman.demo.report import Conservation, Recorded, Truth
+from pointsman.demo.streaming import Sent, send
+from pointsman.demo.train import EXAMPLE, TrainingSettings, train
+from pointsman.demo.transactions import Transactions, as_json_lines
+from pointsman.graphs.identity import decision_ids
+from pointsman.ledger.verify import verify
+from pointsman.local.client import ControlClient
+from pointsman.local.home import Home
+from pointsman.local.postgres import PostgresServer
+from pointsman.local.secrets import SecretStore
+from pointsman.local.up import up
+from pointsman.store.database import APP_ROLE, connect
+
+GRAPH, TARGET, SECRET = "card-fraud", "accounts", "accounts-token"
+HISTORY_DAYS, CHUNK_DAYS, CHUNKS = 30, 5, 2
+WARM_UP_DAYS = 8
+"""The views look back seven days and an hour."""
+STREAM_BATCH, PACED_BATCH, HISTORY_BATCH = 1000, 50, 5000
+PACED_EVENTS, PACED_RATE = 3000, 1000.0
+DRAIN_SECONDS = 120.0
+FULL = GeneratorSettings(customers=6_000, terminals=6_000, days=HISTORY_DAYS + CHUNK_DAYS * CHUNKS)
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on; the message says what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """How the demo tells how far it is: `begin(name, total)`, then `advance(count)`."""
+
+    begin: Callable[[str, int | None], None]
+    advance: Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """All that the report is made of."""
+
+    recorded: list[Recorded]
+    truth: Mapping[str, Truth]
+    saturated: Sent
+    paced: Sent
+    steps: Mapping[str, Mapping[str, float]]
+    overdue: int
+    conservation: Conservation
+    example_decision: str | None
+    freeze_seconds: tuple[float, float]
+    """p50 and p95 from a decision to its observed effect"""
+    certificates: str
+    approval: str
+
+
+def run(home: Home, stage: Stage, *, example: Path = EXAMPLE) -> Outcome:
+    """Run everything; safe to run again: the next days of the stream follow. Raises DemoFailed and what its parts raise."""
+    stage.begin("starting PostgreSQL and MLflow", None)
+    up(home, timeout=1, on_change=lambda text: None)
+    client = ControlClient(home)
+    _wait_for_component(client, "mlflow")
+    stage.begin("generating transactions", None)
+    everything = generate(FULL)
+    history, stream = everything.split(FULL.day(HISTORY_DAYS))
+    _train(client, example, history, stage)
+    _apply(client, example, stage)
+    server = PostgresServer(home)
+    with connect(server.url("pointsman", APP_ROLE)) as connection:
+        uid = client.get("DecisionGraph", GRAPH)["metadata"]["uid"]
+        address = client.get("DecisionGraph", GRAPH)["status"]["address"]
+        chunk = _next_chunk(connection, stream, uid)
+        if _heads(connection)["received"] == 0:
+            _warm_up(home, address, history, stage)
+        before = _steps(address)
+        received_before = _heads(connection)["received"]
+        saturated, paced, lines = _stream(address, chunk, stage)
+        if _heads(connection)["received"] - received_before != lines:
+            raise DemoFailed("the store has not received what was sent: `pointsman logs graph-card-fraud` says more")
+        steps, overdue = _since(before, _steps(address))
+        stage.begin("waiting for the freezes", None)
+        _drain(connection)
+        stage.begin("verifying the ledger", None)
+        return _outcome(home, client, connection, chunk, saturated, paced, steps, overdue)
+
+
+def _wait_for_component(client: ControlClient, name: str, seconds: float = 120) -> str:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for each in client.status()["components"]:
+            if each["name"] == name and each["state"] == "Ready":
+                return str(each["address"])
+        time.sleep(0.2)
+    raise DemoFailed(f"{name} was not up within {seconds:.0f} s: `pointsman logs {name}` says why")
+
+
+def _train(client: ControlClient, example: Path, history: Transactions, stage: Stage) -> None:
+    """Train and register, unless the models are registered already."""
+    mlflow = _wait_for_component(client, "mlflow")
+    found = httpx2.get(
+        f"{mlflow}/api/2.0/mlflow/registered-models/alias", params={"name": "fraud-scorer", "alias": "champion"}
+    )
+    if found.status_code == 200:
+        return
+    settings = TrainingSettings(example=example, history=replace(FULL, days=HISTORY_DAYS), tracking_uri=mlflow)
+    train(settings, lambda name: stage.begin(f"training: {name}", None), history=history)
+
+
+def _apply(client: ControlClient, example: Path, stage: Stage) -> None:
+    stage.begin("applying the fraud example", None)
+    token = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}}
+    known = {each["metadata"]["name"] for each in client.objects("Secret")}
+    documents: list[dict[str, Any]] = [plain(each) for each in load(example)]
+    if SECRET not in known:
+        documents.insert(0, {**token, "stringData": {"token": secrets.token_urlsafe(32)}})
+    client.apply(documents)
+    if not client.wait_ready(180, lambda text: stage.begin(text[:110], None)):
+        raise DemoFailed(f"not Ready within 180 s, {client.status()['waitingFor']}: `pointsman get` says more")
+
+
+def _next_chunk(connection: psycopg.Connection[TupleRow], stream: Transactions, graph_uid: str) -> Transactions:
+    """The first days of the stream that were not decided yet."""
+    from uuid import UUID
+
+    for number in range(CHUNKS):
+        start = FULL.day(HISTORY_DAYS + number * CHUNK_DAYS)
+        _, rest = stream.split(start)
+        chunk = rest if number == CHUNKS - 1 else rest.split(start + FULL.day(CHUNK_DAYS) - FULL.day(0))[0]
+        last = chunk.transaction_id[chunk.accepted()][-1]
+        (id_,) = decision_ids(UUID(graph_uid), [str(last)])
+        with connection.transaction():
+            if connection.execute("SELECT 1 FROM decision_keys WHERE decision_id = %s", (id_,)).fetchone() is None:
+                return chunk
+    raise DemoFailed("all of the stream has been decided: start over with `pointsman demo --fresh`")
+
+
+def _warm_up(home: Home, address: str, history: Transactions, stage: Stage) -> None:
+    """Let the views see the last days of the history, without deciding them."""
+    _, recent = history.split(FULL.day(HISTORY_DAYS - WARM_UP_DAYS))
+    recent = recent.take(recent.accepted())
+    token = SecretStore(home.secrets).get("pointsman-control", "token")
+    stage.begin("importing history for the features", len(recent))
+    lines = as_json_lines(recent)
+    with httpx2.Client(timeout=60) as client:
+        for start in range(0, len(lines), HISTORY_BATCH):
+            chunk = lines[start : start + HISTORY_BATCH]
+            answer = client.post(
+                address.replace("/decisions", "/-/history"),
+                content=b"\n".join(chunk),
+                headers={"content-type": "application/x-ndjson", "authorization": f"Bearer {token}"},
+            )
+            if answer.status_code != 200:
+                raise DemoFailed(f"the history was refused: {answer.text}")
+            stage.advance(len(chunk))
+
+
+def _stream(address: str, chunk: Transactions, stage: Stage) -> tuple[Sent, Sent, int]:
+    """All but the last few thousand as fast as they are taken, the last at a fixed rate."""
+    lines = as_json_lines(chunk)
+    cut = len(lines) - PACED_EVENTS
+    stage.begin("streaming as fast as it goes", cut)
+    saturated = send(address, lines[:cut], batch=STREAM_BATCH, on_sent=stage.advance)
+    stage.begin(f"streaming at {PACED_RATE:.0f} events/s", PACED_EVENTS)
+    paced = send(address, lines[cut:], batch=PACED_BATCH, rate=PACED_RATE, on_sent=stage.advance)
+    return saturated, paced, len(lines)
+
+
+def _heads(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
+    with connection.transaction():
+        row = connection.execute(
+            "SELECT coalesce(sum(received), 0), coalesce(sum(duplicates), 0) FROM graph_heads"
+        ).fetchone()
+    assert row is not None
+    return {"received": int(row[0]), "duplicates": int(row[1])}
+
+
+def _steps(address: str) -> dict[str, Any]:
+    stats: dict[str, Any] = httpx2.get(address.replace("/decisions", "/-/stats")).json()
+    return stats
+
+
+def _since(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, dict[str, float]], int]:
+    steps = {}
+    for name, values in after["steps"].items():
+        earlier = before["steps"].get(name, {"seconds": 0.0, "rows": 0})
+        steps[name] = {
+            "seconds": values["seconds"] - earlier["seconds"],
+            "rows": values["rows"] - earlier["rows"],
+        }
+    return steps, after["overdue"] - before["overdue"]
+
+
+def _drain(connection: psycopg.Connection[TupleRow]) -> None:
+    """Wait until no action waits any more."""
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while time.monotonic() < deadline:
+        with connection.transaction():
+            row = connection.execute(
+                "SELECT count(*) FROM outbox WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated')"
+            ).fetchone()
+        if row is None or row[0] == 0:
+            return
+        time.sleep(0.2)
+
+
+def _outcome(
+    home: Home,
+    client: ControlClient,
+    connection: psycopg.Connection[TupleRow],
+    chunk: Transactions,
+    saturated: Sent,
+    paced: Sent,
+    steps: Mapping[str, Mapping[str, float]],
+    overdue: int,
+) -> Outcome:
+    accepted = chunk.take(chunk.accepted())
+    truth = {
+        id_: Truth(fraud=fraud, amount_cents=cents)
+        for id_, fraud, cents in zip(
+            accepted.transaction_id.tolist(), accepted.fraud.tolist(), accepted.amount_cents.tolist(), strict=True
+        )
+    }
+    with connection.transaction():
+        rows = connection.execute("SELECT event_id, band, outcome, reasons FROM decisions").fetchall()
+        shown = connection.execute(
+            "SELECT d.decision_id FROM decisions d JOIN outbox o USING (decision_id) WHERE o.state = 'observed' LIMIT 1"
+        ).fetchone()
+        waits = connection.execute(
+            "SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM e.at - a.created_at)) "
+            "FROM effects e JOIN actions a USING (action_id) WHERE e.state = 'observed'"
+        ).fetchone()
+    recorded = [
+        Recorded(event_id=id_, band=band, outcome=outcome, reasons=tuple(reasons))
+        for id_, band, outcome, reasons in rows
+        if id_ in truth
+    ]
+    graph, target = client.get("DecisionGraph", GRAPH), client.get("ActionTarget", TARGET)
+    return Outcome(
+        recorded=recorded,
+        truth=truth,
+        saturated=saturated,
+        paced=paced,
+        steps=steps,
+        overdue=overdue,
+        conservation=_conservation(home, target["status"]["address"], connection),
+        example_decision=str(shown[0]) if shown else None,
+        freeze_seconds=tuple(waits[0]) if waits and waits[0] else (0.0, 0.0),
+        certificates=graph["spec"].get("certificates", "Required"),
+        approval=target["spec"].get("approval", {}).get("type", "WhenUncertified"),
+    )
+
+
+def _conservation(home: Home, accounts: str, connection: psycopg.Connection[TupleRow]) -> Conservation:
+    heads = _heads(connection)
+    with connection.transaction():
+
+        def count(query: str) -> int:
+            row = connection.execute(query).fetchone()
+            return int(row[0]) if row else 0
+
+        decisions = count("SELECT count(*) FROM decisions")
+        dead_letters = count("SELECT count(*) FROM dead_letters WHERE state = 'open'")
+        freezes = count("SELECT count(*) FROM actions")
+        states = dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+    token = SecretStore(home.secrets).get(SECRET, "token")
+    summary = httpx2.get(f"{accounts}/operations/summary", headers={"authorization": f"Bearer {token}"}).json()
+    ledger = verify(connection)
+    ended = {name: int(states.pop(name, 0)) for name in ("observed", "rejected", "unknown")}
+    return Conservation(
+        received=heads["received"],
+        decisions=decisions,
+        dead_letters=dead_letters,
+        duplicates=heads["duplicates"],
+        freezes=freezes,
+        pending=sum(map(int, states.values())),
+        applied_at_target=int(summary["distinct_keys"]),
+        most_applications_of_one_key=int(summary["max_applied"]),
+        ledger_leaves=ledger.size,
+        ledger_problems=ledger.problems,
+        **ended,
+    )

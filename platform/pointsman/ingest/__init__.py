@@ -1,0 +1,1 @@
+"""Event streams: what is observed of one, and what is to be done about it. Pure."""

@@ -1,0 +1,1 @@
+"""The local runtime: the same kinds, reconciled into processes of this machine."""

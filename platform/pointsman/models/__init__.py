@@ -1,0 +1,1 @@
+"""Pinned models: immutable folders named by digest, opened with care, run by ONNX Runtime."""

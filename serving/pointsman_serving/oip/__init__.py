@@ -1,0 +1,1 @@
+"""Open Inference Protocol v2: tensors over HTTP (JSON and binary) and gRPC."""
