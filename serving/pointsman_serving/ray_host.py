@@ -30,7 +30,7 @@ WATCH_SECONDS = 2.0
 def serve(config: HostConfig, config_path: Path) -> None:
     """Start Ray, deploy, and watch until the application fails or SIGTERM comes."""
     began = time.monotonic()
-    folder = Path(config.ray_temp_dir or "/tmp/pointsman-ray")
+    folder = Path(config.ray_temp_dir or "/tmp/pm-ray")
     apply_settings(folder)
     import ray
     from ray import serve as ray_serve
@@ -58,7 +58,7 @@ def serve(config: HostConfig, config_path: Path) -> None:
 
 def _workers(config: HostConfig) -> int:
     workers = config.resolved.graph.spec.runtime.workers
-    return workers.max_replicas if workers is not None else 2
+    return (workers.max_replicas if workers is not None else None) or 2
 
 
 def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001

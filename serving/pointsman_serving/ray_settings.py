@@ -20,7 +20,7 @@ REPLICA_PORTS = 50
 
 def apply_settings(folder: Path) -> None:
     """Set the environment of this process, and so of all of Ray's that it starts. `folder` is a short, private path."""
-    haproxy = folder / "haproxy"
+    haproxy = folder / "h"
     haproxy.mkdir(mode=0o700, parents=True, exist_ok=True)
     metrics, stats, fallback, fallback_grpc, replicas = _free_ports(5)
     os.environ.update(
@@ -28,6 +28,8 @@ def apply_settings(folder: Path) -> None:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine is slow, not broken
+            "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the node's address is loopback
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",

@@ -39,13 +39,13 @@ def call(document: Callable[..., dict], secrets: Path) -> Callable[..., Seen]:
         target = ActionTarget.model_validate(document(**spec))
 
         async def once() -> Seen:
-            connector = HttpConnector(target, resolve(url), secrets, concurrency=4)
+            connector = HttpConnector(target, resolve(url), secrets)
             try:
                 if read:
                     return await connector.read_back(operation, {"account": account})
                 return await connector.send(operation, {"account": account}, KEY)
             finally:
-                await connector.close()
+                connector.close()
 
         return asyncio.run(once())
 
@@ -77,7 +77,6 @@ def test_a_request_carries_key_and_token_and_nothing_that_was_not_asked_for(call
     assert headers == {
         "host": misbehaving.url.removeprefix("http://"),
         "accept": "application/json",
-        "accept-encoding": "identity",
         "user-agent": "pointsman",
         "authorization": "Bearer s3cret",
         "idempotency-key": KEY,
@@ -249,11 +248,11 @@ def test_without_a_usable_secret_nothing_is_sent_and_the_secret_is_not_told(
 
     async def fault() -> Reason | None:
         target = ActionTarget.model_validate(document())
-        connector = HttpConnector(target, resolve(misbehaving.url), secrets, concurrency=1)
+        connector = HttpConnector(target, resolve(misbehaving.url), secrets)
         try:
             return connector.fault()
         finally:
-            await connector.close()
+            connector.close()
 
     assert asyncio.run(fault()) is Reason.SecretNotFound
 

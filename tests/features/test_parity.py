@@ -162,3 +162,15 @@ def test_memory_stays_flat_over_many_horizons(size: int) -> None:
         advance(state, rows, [size] * (500 // size))
         pools.append(state.pool_rows)
     assert pools[-1] == pools[len(pools) // 2]
+
+
+@pytest.mark.parametrize("size", [40, 1000, 6000])
+def test_many_entities_in_one_large_batch_do_not_write_into_each_other(size: int) -> None:
+    rng = np.random.default_rng(7)
+    times = np.sort(rng.integers(0, 200 * MINUTE, 6000)).tolist()
+    rows: list[Row] = [
+        (f"card-{who}", at, amount)
+        for who, at, amount in zip(rng.integers(0, 900, 6000), times, rng.integers(1, 9999, 6000).tolist(), strict=True)
+    ]
+    expected = plain(as_of(view(), *columns(rows)))
+    assert advance(OnlineState(view()), rows, [size] * (6000 // size)) == expected

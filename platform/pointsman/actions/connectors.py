@@ -1,12 +1,11 @@
 """The HTTP connector of one target: sends an operation, reads its outcome back, and says what is certain about either.
 
-It speaks to httpx2's transport and not to its client: no redirects, no cookies, no proxies from the environment. What
-goes wrong is sorted into what surely never left and what may have arrived; a message never holds a header or a value.
+No redirects, no cookies, no proxies from the environment. What goes wrong is sorted into what surely never left and
+what may have arrived; a message never holds a header or a value.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import hmac
@@ -18,20 +17,15 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from pointsman.actions.addresses import Address
 from pointsman.actions.effects import Answered, Evidence, NeverLeft, NoAnswer, ReadFailed, ReadValue, Unsendable
 from pointsman.actions.requests import CannotRender, Rendered, field_text, render, render_read_back
+from pointsman.actions.wire import Answer, Lost, NotSent, Wire
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.meta import SecretKeyRef
 from pointsman.api.reasons import Reason
 
-LARGEST_ANSWER = 256 * 1024
-KEPT_ALIVE_SECONDS = 2.0
-"""Below the five seconds after which common servers close an idle connection: few requests meet a closing one."""
-
-SURELY_NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+SECRET_KEPT_SECONDS = 1.0
 
 
 class SecretUnusable(Exception):
@@ -52,24 +46,19 @@ class Seen:
 class HttpConnector:
     """Calls one registered target at one address. Use from one event loop."""
 
-    def __init__(self, target: ActionTarget, address: Address, secrets: Path | None, *, concurrency: int) -> None:
+    def __init__(self, target: ActionTarget, address: Address, secrets: Path | None) -> None:
         self.target = target
         self.address = address
         self._secrets = secrets
+        self._read = dict[tuple[str, str], tuple[float, str]]()
         self._timeout = target.spec.timeout.seconds
         # A kept connection may close as a request goes out, and then nobody knows whether it arrived. Where that would
         # trouble a person, every request has a connection of its own.
-        kept = 0 if target.spec.idempotency.type == "None" else concurrency
-        self._transport = httpx2.AsyncHTTPTransport(
-            trust_env=False,
-            limits=httpx2.Limits(
-                max_connections=concurrency, max_keepalive_connections=kept, keepalive_expiry=KEPT_ALIVE_SECONDS
-            ),
-        )
+        self._wire = Wire(address, keep=target.spec.idempotency.type != "None")
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Close all connections; no call may be under way."""
-        await self._transport.aclose()
+        self._wire.close()
 
     def fault(self) -> Reason | None:
         """What keeps us from calling the target at all."""
@@ -100,14 +89,14 @@ class HttpConnector:
         evidence: Evidence
         status = message = None
         try:
-            status, retry_after, _ = await self._exchange(rendered, headers)
-            evidence = Answered(status=status, retry_after=retry_after)
-        except SURELY_NOT_SENT as error:
-            evidence, message = NeverLeft(), type(error).__name__
-        except (httpx2.TimeoutException, TimeoutError) as error:
-            evidence, message = NoAnswer(), type(error).__name__
-        except (httpx2.HTTPError, OSError) as error:
-            evidence, message = NoAnswer(reason=Reason.TargetError), type(error).__name__
+            answer = await self._exchange(rendered, headers)
+            status = answer.status
+            evidence = Answered(status=status, retry_after=_retry_after(answer.retry_after))
+        except NotSent as error:
+            evidence, message = NeverLeft(), str(error)
+        except Lost as error:
+            reason = Reason.TargetTimeout if error.timed_out else Reason.TargetError
+            evidence, message = NoAnswer(reason=reason), str(error)
         return Seen(evidence=evidence, http_status=status, elapsed_ms=_since(started), message=message)
 
     async def read_back(self, operation: str, parameters: Mapping[str, Any]) -> Seen:
@@ -122,60 +111,31 @@ class HttpConnector:
             return Seen(evidence=ReadFailed(), message=str(error))
         started = time.monotonic()
         try:
-            status, _, body = await self._exchange(rendered, headers)
-        except (httpx2.TimeoutException, TimeoutError) as error:
-            failed = ReadFailed(reason=Reason.TargetTimeout)
-            return Seen(evidence=failed, elapsed_ms=_since(started), message=type(error).__name__)
-        except (httpx2.HTTPError, OSError) as error:
+            answer = await self._exchange(rendered, headers)
+        except NotSent as error:
             failed = ReadFailed(reason=Reason.TargetUnreachable)
-            return Seen(evidence=failed, elapsed_ms=_since(started), message=type(error).__name__)
-        if status != 200:
-            return Seen(evidence=ReadFailed(), http_status=status, elapsed_ms=_since(started))
-        value = field_text(body, found.read_back.field)
+            return Seen(evidence=failed, elapsed_ms=_since(started), message=str(error))
+        except Lost as error:
+            failed = ReadFailed(reason=Reason.TargetTimeout if error.timed_out else Reason.TargetError)
+            return Seen(evidence=failed, elapsed_ms=_since(started), message=str(error))
+        if answer.status != 200:
+            return Seen(evidence=ReadFailed(), http_status=answer.status, elapsed_ms=_since(started))
+        value = field_text(answer.body, found.read_back.field)
         return Seen(
             evidence=ReadValue(shows_effect=value is not None and value == expected),
-            http_status=status,
+            http_status=answer.status,
             elapsed_ms=_since(started),
             value=None if value is None else value[:128],
         )
 
-    async def _exchange(self, rendered: Rendered, headers: Mapping[str, str]) -> tuple[int, timedelta | None, bytes]:
-        """One request, and its answer's status, Retry-After and body, within the target's timeout."""
-        address = self.address
-        request = httpx2.Request(
-            rendered.method,
-            httpx2.URL(scheme=address.scheme, host=address.ip, port=address.port).copy_with(
-                raw_path=address.prefix + rendered.path
-            ),
-            headers={
-                "Host": address.host_header,
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "User-Agent": "pointsman",
-                **({"Content-Type": "application/json"} if rendered.body is not None else {}),
-                **headers,
-            },
-            content=rendered.body or b"",
-            extensions={
-                "timeout": dict.fromkeys(("read", "write"), self._timeout)
-                | dict.fromkeys(("connect", "pool"), self._timeout * 0.9),
-                "sni_hostname": address.host,
-            },
-        )
-        async with asyncio.timeout(self._timeout):
-            response = await self._transport.handle_async_request(request)
-            try:
-                body = bytearray()
-                async for part in response.aiter_raw():
-                    body += part
-                    if len(body) > LARGEST_ANSWER:
-                        break
-            finally:
-                await response.aclose()
-        return response.status_code, _retry_after(response.headers.get("retry-after")), bytes(body)
+    async def _exchange(self, rendered: Rendered, headers: dict[str, str]) -> Answer:
+        if rendered.body is not None:
+            headers["Content-Type"] = "application/json"
+        named = [("Accept", "application/json"), ("User-Agent", "pointsman"), *headers.items()]
+        return await self._wire.exchange(rendered.method, rendered.path, named, rendered.body or b"", self._timeout)
 
     def _credentials(self, body: bytes) -> dict[str, str]:
-        """The headers that prove who we are; secrets are read anew, so that a rotated one is used at once."""
+        """The headers that prove who we are."""
         auth = self.target.spec.auth
         if auth is None:
             return {}
@@ -192,7 +152,13 @@ class HttpConnector:
         raise SecretUnusable(f"credentials of type {auth.type} are not supported here")
 
     def _secret(self, ref: SecretKeyRef) -> str:
-        """The file `<secrets folder>/<secret's name>/<key>`, without a newline at its end."""
+        """The file `<secrets folder>/<secret's name>/<key>`, without a newline at its end.
+
+        Read again after a second, so that a rotated secret is used and a busy target costs no file a call.
+        """
+        known = self._read.get((ref.name, ref.key))
+        if known is not None and time.monotonic() - known[0] < SECRET_KEPT_SECONDS:
+            return known[1]
         if self._secrets is None:
             raise SecretUnusable(f'secret: there is no folder of secrets: "{ref.name}"')
         try:
@@ -201,6 +167,7 @@ class HttpConnector:
             raise SecretUnusable(f'secret: cannot be read: "{ref.name}", key "{ref.key}"') from None
         if not value or not value.isascii() or not value.isprintable():
             raise SecretUnusable(f'secret: is empty or has characters that no header may have: "{ref.name}"')
+        self._read[ref.name, ref.key] = (time.monotonic(), value)
         return value
 
 

@@ -33,9 +33,9 @@ class SettingsFile(BaseModel):
     """A name for the leases, made unique for each process."""
     control_port: int | None = Field(default=None, ge=0, le=65535)
     """Port on 127.0.0.1 for readiness and figures; 0 takes a free one, absent opens none."""
-    batch: int = Field(default=64, ge=1, le=1000)
+    batch: int = Field(default=32, ge=1, le=1000)
     """How many actions a target is sent at once by each of its lanes."""
-    lanes: int = Field(default=2, ge=1, le=16)
+    lanes: int = Field(default=3, ge=1, le=16)
     """How many batches of a target are under way at once."""
     lease_seconds: float | None = Field(default=None, gt=0, le=3600)
     """How long an action is held; never below two and a half times the target's timeout. Default: 5 s and four times

@@ -1,7 +1,7 @@
 """Serves one target: claims what is due, sends it, reads it back and records what came of it, in a few lanes at once.
 
 The dispatcher starts one worker a target, so a slow target delays no other. Every rule stands in `effects` and `gate`;
-every statement in `outbox`; here is the order in which they are asked.
+every statement in `outbox`; what a batch does in a transaction in `batches`. Here is the order in which they are asked.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import psycopg
 import structlog
@@ -20,7 +19,7 @@ from psycopg.rows import TupleRow
 
 from pointsman.actions import outbox
 from pointsman.actions.addresses import AddressRefused, NameNotResolved, resolve
-from pointsman.actions.budget import Charge, Spending
+from pointsman.actions.batches import Batches, Begun, Claimed
 from pointsman.actions.connectors import HttpConnector, Seen
 from pointsman.actions.crash import crash_point
 from pointsman.actions.effects import (
@@ -38,7 +37,7 @@ from pointsman.actions.effects import (
     Wait,
     next_step,
 )
-from pointsman.actions.gate import Breaker, Pass, admit
+from pointsman.actions.gate import Breaker, Pass
 from pointsman.actions.outbox import Claim, Outcome
 from pointsman.actions.session import Session
 from pointsman.actions.settings import RegisteredTarget, Settings
@@ -55,35 +54,6 @@ OURS = frozenset({Reason.LeaseExpired, Reason.SecretNotFound})
 """Reasons for which a call was not made or not finished, and that say nothing of the target."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Claimed:
-    """What the gate let through. `now` was the store's time at `at` (monotonic); `charge` is reserved for it."""
-
-    admitted: Pass
-    claims: Sequence[Claim]
-    now: datetime
-    at: float
-    generation: int
-    charge: Charge | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Begun:
-    """A batch that may be sent until `deadline` (monotonic); `now` was the store's time at `at`."""
-
-    work: Sequence[tuple[Claim, Terms, Send | ReadBack]]
-    settled: Sequence[Outcome]
-    recorded: outbox.Recorded
-    deadline: float
-    now: datetime
-    at: float
-    charge: Charge | None
-
-    def time(self) -> datetime:
-        """The store's time now, near enough for a back-off."""
-        return self.now + timedelta(seconds=time.monotonic() - self.at)
-
-
 class Worker:
     """One target's lanes. `figures` counts what was recorded, by state; `again` are retries, `fenced` was dropped."""
 
@@ -96,10 +66,13 @@ class Worker:
         self._settings, self._owner, self._threads = settings, owner, threads
         self._session = Session(settings.file.database_url.get_secret_value(), threads)
         self._log = log.bind(target=registered.name)
-        self._lease_seconds = settings.lease_seconds(registered.target)
+        self._batches = Batches(
+            registered.target,
+            owner=owner,
+            size=settings.file.batch,
+            lease_seconds=settings.lease_seconds(registered.target),
+        )
         self._breaker = Breaker()
-        self._spending: Spending | None = None
-        self._spending_generation = -1
         self._stop = asyncio.Event()
         self._wake = [asyncio.Event() for _ in range(settings.file.lanes)]
         self._main = asyncio.create_task(self._serve(), name=f"target {registered.name}")
@@ -119,7 +92,7 @@ class Worker:
         connector = await self._connector()
         if connector is not None:
             await asyncio.gather(*(self._lane(connector, number) for number in range(len(self._wake))))
-            await connector.close()
+            connector.close()
         await self._session.close()
 
     async def _connector(self) -> HttpConnector | None:
@@ -131,11 +104,9 @@ class Worker:
                 self.held = Reason.TargetUnreachable
                 self._log.error("target has no address", why=str(error))
                 await self._say_held(Pass(limit=0, held=self.held))
-                await self._pause(0, RESOLVE_AGAIN_SECONDS)
+                await self._until_stopped(RESOLVE_AGAIN_SECONDS)
                 continue
-            file = self._settings.file
-            concurrency = file.batch * file.lanes
-            return HttpConnector(self.registered.target, address, file.secrets_folder, concurrency=concurrency)
+            return HttpConnector(self.registered.target, address, self._settings.file.secrets_folder)
         return None
 
     async def _lane(self, connector: HttpConnector, number: int) -> None:
@@ -161,14 +132,16 @@ class Worker:
     async def _round(self, connector: HttpConnector, *, says_held: bool) -> bool:
         """One batch; True where more may be due at once."""
         fault = connector.fault()
-        claimed = await self._session.run(lambda cursor: self._claim(cursor, fault))
+        claimed = await self._session.run(
+            lambda cursor: self._batches.claim(cursor, self._session.generation, self._breaker, fault)
+        )
         self.held = claimed.admitted.held
         if says_held and self.held is not None:
             await self._say_held(claimed.admitted)
         if not claimed.claims:
             return False
         crash_point("after-claim")
-        begun = await self._session.run(lambda cursor: self._begin(cursor, claimed))
+        begun = await self._session.run(self._begin_or_release(claimed))
         if begun is None:
             return False
         crash_point("after-begin")
@@ -182,96 +155,21 @@ class Worker:
             else:
                 outcomes.append(done[0])
                 failures += [] if done[1] is None else [done[1]]
-        self._refund(begun, outcomes)
+        self._batches.refund(begun, outcomes)
         self._judge(failures, begun.time())
         await self._record(outcomes)
         return True
 
-    def _claim(self, cursor: psycopg.Cursor[TupleRow], fault: Reason | None) -> Claimed:
-        """Ask the gate, lease what it lets through and reserve the budget for it. Runs in the session's thread."""
-        target, generation = self.registered.target, self._session.generation
-        now, at = outbox.clock(cursor), time.monotonic()
-        if target.spec.budget is not None and not self._holds_budget(cursor, now):
-            return Claimed(admitted=Pass(limit=0), claims=(), now=now, at=at, generation=generation)
-        admitted = admit(
-            target,
-            batch=self._settings.file.batch,
-            spending=self._spending,
-            breaker=self._breaker,
-            fault=fault,
-            now=now,
-        )
-        if not admitted.limit:
-            return Claimed(admitted=admitted, claims=(), now=now, at=at, generation=generation)
-        claims = outbox.claim(
-            cursor,
-            owner=self._owner,
-            target=self.registered.name,
-            limit=admitted.limit,
-            lease_seconds=self._lease_seconds,
-            now=now,
-            begun_only=admitted.begun_only,
-        )
-        charge = None
-        if self._spending is not None:
-            charge = self._spending.charge(sum(claim.is_fresh for claim in claims), now)
-        return Claimed(admitted=admitted, claims=claims, now=now, at=at, generation=generation, charge=charge)
+    def _begin_or_release(self, claimed: Claimed) -> Callable[[psycopg.Cursor[TupleRow]], Begun | None]:
+        """What is claimed is begun, unless this worker was told to stop since."""
 
-    def _holds_budget(self, cursor: psycopg.Cursor[TupleRow], now: datetime) -> bool:
-        """Is this the dispatcher that spends the budget? With a new session, that is found out anew."""
-        budget = self.registered.target.spec.budget
-        assert budget is not None
-        if self._spending is None or self._spending_generation != self._session.generation:
-            self._spending = None
-            if not outbox.take_budget(cursor, self.registered.name):
-                return False
-            window = timedelta(microseconds=budget.window.microseconds)
-            charges = outbox.spent(cursor, self.registered.name, window, now)
-            self._spending = Spending(budget.limit, window, charges)
-            self._spending_generation = self._session.generation
-        return True
+        def work(cursor: psycopg.Cursor[TupleRow]) -> Begun | None:
+            if self._stop.is_set():
+                self._batches.release(cursor, claimed)
+                return None
+            return self._batches.begin(cursor, self._session.generation, claimed)
 
-    def _begin(self, cursor: psycopg.Cursor[TupleRow], claimed: Claimed) -> Begun | None:
-        """Settle what needs no sending, and mark the rest as attempted. Runs in the session's thread.
-
-        None, and the leases given back, when this worker is told to stop or when the session, and with it the right to
-        spend the budget, was lost since the claim.
-        """
-        if self._stop.is_set() or self._session.generation != claimed.generation:
-            outbox.release(cursor, claimed.claims, owner=self._owner)
-            return None
-        work, settled = list[tuple[Claim, Terms, Send | ReadBack]](), list[Outcome]()
-        for claim in claimed.claims:
-            terms = Terms.of(self.registered.target, claim.operation)
-            if claimed.admitted.refused is not None and claim.is_fresh:
-                terms = replace(terms, refused=terms.refused or claimed.admitted.refused)
-            step = next_step(claim.effect, None, terms, claimed.now)
-            if isinstance(step, Send | ReadBack):
-                work.append((claim, terms, step))
-            else:
-                settled.append(Outcome(claim=claim, step=step, at=claimed.now))
-        started = time.monotonic()
-        held = outbox.begin(
-            cursor,
-            [claim for claim, _, _ in work],
-            owner=self._owner,
-            lease_seconds=self._lease_seconds,
-            now=claimed.now + timedelta(seconds=started - claimed.at),
-        )
-        mine = [each for each in work if each[0].action_id in held]
-        if self._spending is not None and claimed.charge is not None:
-            fresh = sum(claim.is_fresh for claim, _, _ in mine)
-            self._spending.refund(claimed.charge, claimed.charge.count - fresh)
-        recorded = outbox.record(cursor, settled, owner=self._owner, now=claimed.now)
-        return Begun(
-            work=mine,
-            settled=settled,
-            recorded=recorded,
-            deadline=started + self._lease_seconds,
-            now=claimed.now,
-            at=claimed.at,
-            charge=claimed.charge,
-        )
+        return work
 
     async def _attempt(
         self, connector: HttpConnector, begun: Begun, claim: Claim, terms: Terms, first: Send | ReadBack
@@ -304,11 +202,6 @@ class Worker:
             failed = _failed(seen.evidence, before=failed)
             step = next_step(step.effect, seen.evidence, terms, begun.time())
         return Outcome(claim=claim, step=step, at=begun.time(), http_status=status, detail=detail), failed
-
-    def _refund(self, begun: Begun, outcomes: Sequence[Outcome]) -> None:
-        if self._spending is not None and begun.charge is not None:
-            unused = sum(each.claim.is_fresh and each.step.effect.attempts == 0 for each in outcomes)
-            self._spending.refund(begun.charge, unused)
 
     def _judge(self, failures: Sequence[bool], now: datetime) -> None:
         """Open or close the breaker by what the batch showed of the target, not of single actions."""

@@ -47,7 +47,7 @@ class TrainingSettings:
     """What to train on and where the models go; with neither `tracking_uri` nor `export` they are only checked."""
 
     example: Path = EXAMPLE
-    history: GeneratorSettings = field(default_factory=lambda: GeneratorSettings(customers=6_000, terminals=6_000))
+    history: GeneratorSettings = field(default_factory=GeneratorSettings)
     """its days are the history; the last `judged_days` of them are held out"""
     judged_days: int = 5
     iterations: int = 150
@@ -88,7 +88,8 @@ def train(
     """Generate (unless a history is given), compute features, train, check, and register or export.
 
     `history` is what arrived in the days of `settings.history`, such as the first part of a longer run's `split`.
-    Raises TrainingFailed, publish.PublishingFailed.
+    `on_progress` is called with each stage's name before it begins, the last being `register`: a caller may wait in it
+    until the server answers. Raises TrainingFailed, publish.PublishingFailed.
     """
     clock = _Clock(on_progress)
     if history is None:

@@ -125,11 +125,12 @@ class OnlineState:
         short = self._length[touched] + counts > self._capacity[touched]
         if not short.any():
             return
-        for slot, count in zip(touched[short].tolist(), counts[short].tolist(), strict=True):
+        coming = np.zeros(len(self._slots), np.int64)
+        coming[touched] = counts
+        for slot in touched[short].tolist():
             self._drop_expired(slot)
-            needed = int(self._length[slot]) + count
-            if needed > self._capacity[slot]:
-                self._move(slot, max(FIRST_CAPACITY, 1 << (needed + needed // 2 - 1).bit_length()))
+            if self._length[slot] + coming[slot] > self._capacity[slot]:
+                self._move(slot, coming)
 
     def _drop_expired(self, slot: int) -> None:
         """Drop the rows that the last committed clock has outlived: no row to come can see them."""
@@ -148,28 +149,29 @@ class OnlineState:
             self._shift(start + gone, start + length, -gone)
             self._length[slot] = length - gone
 
-    def _move(self, slot: int, capacity: int) -> None:
-        """Give a slot a larger segment at the end of the pool."""
-        if self._used + capacity > len(self._times):
-            self._rearrange(capacity)
+    def _move(self, slot: int, coming: Ints) -> None:
+        """Give a slot a larger segment at the end of the pool; where the pool is full, lay it out anew."""
         start, length = int(self._start[slot]), int(self._length[slot])
+        capacity = int(_capacity(self._length[slot] + coming[slot]))
+        if self._used + capacity > len(self._times):
+            self._rearrange(coming)
+            return
         for array in self._arrays():
             array[self._used : self._used + length] = array[start : start + length]
         self._start[slot], self._capacity[slot] = self._used, capacity
         self._used += capacity
 
-    def _rearrange(self, wanted: int) -> None:
-        """Lay the live segments side by side in a fresh pool, and forget entities of which nothing is left."""
-        if not self._undo:
-            for slot in range(len(self._slots)):
-                if self._capacity[slot]:
-                    self._drop_expired(slot)
+    def _rearrange(self, coming: Ints) -> None:
+        """Lay the live segments side by side in a fresh pool, each with room for the rows that are coming."""
         count = len(self._slots)
+        for slot in np.flatnonzero(self._capacity[:count]).tolist():
+            self._drop_expired(slot)
         lengths = self._length[:count]
-        capacities = np.where(self._capacity[:count] > 0, np.maximum(FIRST_CAPACITY, lengths + lengths // 2), 0)
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(capacities)[:-1]]) if count else lengths
+        needed = lengths + coming
+        capacities = np.where(needed > 0, _capacity(needed), 0)
+        starts = np.cumsum(capacities) - capacities
         used = int(capacities.sum())
-        size = max(FIRST_POOL, 2 * (used + wanted))
+        size = max(FIRST_POOL, 2 * used)
         source = _ranges(self._start[:count], lengths)
         target = _ranges(starts, lengths)
         for owner, name in self._owners():
@@ -341,6 +343,11 @@ class OnlineState:
                 answers.write(feature, name, rows, mean, count > 0)
             return
         answers.write(feature, name, rows, _extreme(field, aggregate, low, high), count > 0)
+
+
+def _capacity(needed: Ints) -> Ints:
+    """Half as much again as is needed."""
+    return np.maximum(FIRST_CAPACITY, needed + needed // 2)
 
 
 def _given(column: Column, rows: Ints) -> tuple[Array, Mask]:

@@ -19,7 +19,7 @@ def mlflow_spec(home: Home, postgres: PostgresServer, port: int) -> ProcessSpec:
 
     async def ready() -> bool:
         try:
-            async with httpx2.AsyncClient(timeout=2, trust_env=False) as client:
+            async with httpx2.AsyncClient(timeout=2, trust_env=False, verify=False) as client:
                 return (await client.get(f"{address}/health")).status_code == 200
         except httpx2.HTTPError:
             return False

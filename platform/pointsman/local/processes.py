@@ -1,31 +1,35 @@
-"""Keeps processes as they are wanted: starts, restarts what died, stops what is wanted no more. One table a supervisor."""
+"""Keeps processes as they are wanted: starts them, restarts what died, stops what is wanted no more.
+
+A supervisor holds one table and gives it the specs that `world` makes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
-import sys
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+import psutil
 import structlog
 
+from pointsman.local.launch import launched
 from pointsman.local.leftovers import CHILD, INSTANCE, end
 
 log = structlog.get_logger()
 
-FIRST_BACKOFF_SECONDS = 0.3
-LONGEST_BACKOFF_SECONDS = 15.0
 READY_POLL_SECONDS = 0.2
 LOG_BYTES = 64 * 1024 * 1024
-PR_SET_PDEATHSIG = 1
+"""A longer log is set aside as `NAME.log.old` when its process starts; the one set aside before goes."""
+LAST_BYTES = 32 * 1024
+"""So much of a log's end is looked at for its last lines."""
+PASSED_TO_OTHER_USERS = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
+"""All that another user's process gets of our environment, which may hold credentials."""
 
 
 class State(StrEnum):
@@ -35,34 +39,65 @@ class State(StrEnum):
     READY = "Ready"
     BACKING_OFF = "BackOff"
     STOPPING = "Stopping"
+    DONE = "Done"
+    """It ended well and is not to be started again."""
+    FAILED = "Failed"
+    """It ended badly and is not to be started again."""
+
+
+class Restart(StrEnum):
+    """What follows the end of a process."""
+
+    ALWAYS = "Always"
+    NEVER = "Never"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackOff:
+    """How long a process that ended waits for its next start: twice as long for each run before it that was not steady.
+
+    Steady: Ready, and running for `longest` seconds. What is Ready and dies at once is not restarted in a tight loop.
+    """
+
+    first: float = 0.3
+    longest: float = 15.0
+
+    def seconds(self, failures: int) -> float:
+        """The wait after so many unsteady runs in a row before this one."""
+        return min(self.first * 2.0 ** min(failures, 30), self.longest)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessSpec:
-    """A process that is wanted. `ready` is asked until it says True, and not again; it must not raise."""
+    """A process that is wanted; two that are equal are the same process.
+
+    `ready` is asked until it says True, and no more. `stop_seconds` after `stop_signal` comes SIGKILL.
+    """
 
     name: str
     command: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     user: str | None = None
     folder: Path | None = None
     ready: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False)
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
+    restart: Restart = Restart.ALWAYS
     address: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What is seen of a process."""
+    """What is seen of a process. `failures` are its ends in a row without a steady run; `since` is in Unix seconds."""
 
     name: str
     state: State
+    since: float
     pid: int | None
     restarts: int
+    failures: int
     last_exit: str | None
     address: str | None
-    ready_since: float | None
 
 
 class _Kept:
@@ -71,18 +106,31 @@ class _Kept:
     def __init__(self, spec: ProcessSpec) -> None:
         self.spec = spec
         self.state = State.STARTING
+        self.since = time.time()
         self.process: asyncio.subprocess.Process | None = None
         self.restarts = 0
+        self.failures = 0
         self.last_exit: str | None = None
-        self.ready_since: float | None = None
         self.task: asyncio.Task[None] | None = None
 
 
 class ProcessTable:
-    """The children of one supervisor. `changed` is called whenever an observed state changes."""
+    """The children of one supervisor. `changed` is called whenever an observed state changes.
 
-    def __init__(self, *, instance: str, logs: Path, changed: Callable[[], None] = lambda: None) -> None:
+    Each child has a session of its own and both markers (see `leftovers`), and dies with this process. Its loop runs in the
+    main thread. `apply` and `stop_all` are not called while one of them runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        instance: str,
+        logs: Path,
+        changed: Callable[[], None] = lambda: None,
+        back_off: BackOff | None = None,
+    ) -> None:
         self._instance, self._logs, self._changed = instance, logs, changed
+        self._back_off = back_off or BackOff()
         self._kept = dict[str, _Kept]()
 
     async def apply(self, desired: Mapping[str, ProcessSpec]) -> None:
@@ -105,118 +153,128 @@ class ProcessTable:
             name: Observed(
                 name=name,
                 state=kept.state,
+                since=kept.since,
                 pid=kept.process.pid if kept.process is not None and kept.process.returncode is None else None,
                 restarts=kept.restarts,
+                failures=kept.failures,
                 last_exit=kept.last_exit,
                 address=kept.spec.address,
-                ready_since=kept.ready_since,
             )
             for name, kept in self._kept.items()
         }
 
     async def _keep(self, kept: _Kept) -> None:
-        backoff = FIRST_BACKOFF_SECONDS
         while True:
             self._now(kept, State.STARTING)
             began = time.monotonic()
-            try:
-                kept.process = await self._start(kept.spec)
-            except OSError as error:
-                kept.last_exit = f"cannot be started: {error}"
-            else:
-                waiting = asyncio.create_task(self._until_ready(kept))
-                code = await kept.process.wait()
-                waiting.cancel()
-                kept.last_exit = _exit_words(code)
-                log.warning("a process ended", process=kept.spec.name, exit=kept.last_exit)
-                await asyncio.to_thread(end, self._instance, child=kept.spec.name)
-            if kept.ready_since is not None and time.monotonic() - began > LONGEST_BACKOFF_SECONDS:
-                backoff = FIRST_BACKOFF_SECONDS
-            kept.ready_since = None
+            well = await self._run(kept)
+            if kept.spec.restart is Restart.NEVER:
+                self._now(kept, State.DONE if well else State.FAILED)
+                return
+            steady = kept.state is State.READY and time.monotonic() - began >= self._back_off.longest
+            pause = self._back_off.seconds(0 if steady else kept.failures)
+            kept.failures = 0 if steady else kept.failures + 1
             kept.restarts += 1
             self._now(kept, State.BACKING_OFF)
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, LONGEST_BACKOFF_SECONDS)
+            await asyncio.sleep(pause)
+
+    async def _run(self, kept: _Kept) -> bool:
+        """One life of a process, from its start until nothing of it is left. Whether it ended well."""
+        name = kept.spec.name
+        try:
+            kept.process = process = await self._start(kept.spec)
+        except OSError as error:
+            kept.last_exit = f"cannot be started: {error}"
+            return False
+        waiting = asyncio.create_task(self._until_ready(kept), name=f"is {name} ready")
+        try:
+            code = await process.wait()
+        finally:
+            waiting.cancel()
+        kept.last_exit = _exit_words(code)
+        log.warning("a process ended", process=name, exit=kept.last_exit, last_lines=last_lines(self._logs, name, 3))
+        await asyncio.to_thread(end, self._instance, child=name, session=process.pid)
+        return code == 0
 
     async def _until_ready(self, kept: _Kept) -> None:
-        if kept.spec.ready is not None:
-            while not await kept.spec.ready():
-                await asyncio.sleep(READY_POLL_SECONDS)
-        kept.ready_since = time.monotonic()
+        while kept.spec.ready is not None:
+            try:
+                if await kept.spec.ready():
+                    break
+            except Exception:  # the check is another's code, and the process goes on whatever is wrong with it
+                log.exception("a ready check failed", process=kept.spec.name)
+            await asyncio.sleep(READY_POLL_SECONDS)
         self._now(kept, State.READY)
 
     async def _start(self, spec: ProcessSpec) -> asyncio.subprocess.Process:
         path = self._logs / f"{spec.name}.log"
         if path.exists() and path.stat().st_size > LOG_BYTES:
-            path.replace(path.with_suffix(".log.old"))
-        environment = {**os.environ, **spec.environment, INSTANCE: self._instance, CHILD: spec.name}
+            path.replace(path.with_name(f"{path.name}.old"))
+        inherited = dict(os.environ)
+        if spec.user is not None:
+            inherited = {name: os.environ[name] for name in PASSED_TO_OTHER_USERS if name in os.environ}
         with path.open("ab") as stream:
             return await asyncio.create_subprocess_exec(
-                *spec.command,
+                *launched(spec.command, user=spec.user, on_death=signal.SIGKILL),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
                 cwd=spec.folder,
-                env=environment,
+                env={**inherited, **spec.environment, INSTANCE: self._instance, CHILD: spec.name},
                 start_new_session=True,
-                user=spec.user,
-                group=_group_of(spec.user),
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
             )
 
     async def _stop(self, name: str) -> None:
         kept = self._kept[name]
         if kept.task is not None:
             kept.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await kept.task
+            await asyncio.gather(kept.task, return_exceptions=True)
         self._now(kept, State.STOPPING)
-        process = kept.process
+        process, session, family = kept.process, None, list[psutil.Process]()
         if process is not None and process.returncode is None:
+            session = process.pid
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(kept.spec.stop_signal)
             try:
                 await asyncio.wait_for(process.wait(), kept.spec.stop_seconds)
             except TimeoutError:
+                family = await asyncio.to_thread(_family, process.pid)
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        await asyncio.to_thread(end, self._instance, child=name)
+        await asyncio.to_thread(end, self._instance, child=name, session=session, also=family)
         del self._kept[name]
+        self._changed()
 
     def _now(self, kept: _Kept, state: State) -> None:
         if kept.state is not state:
-            kept.state = state
+            kept.state, kept.since = state, time.time()
             self._changed()
 
 
 def last_lines(logs: Path, name: str, count: int = 5) -> list[str]:
-    """The last lines of a process's log."""
-    path = logs / f"{name}.log"
-    if not path.exists():
+    """The last lines of a process's log, of what it wrote last."""
+    try:
+        with (logs / f"{name}.log").open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - LAST_BYTES))
+            text = stream.read().decode(errors="replace")
+    except FileNotFoundError:
         return []
-    with path.open(errors="replace") as stream:
-        return [line.rstrip() for line in deque(stream, maxlen=count)]
+    return [line.rstrip() for line in text.splitlines()[-count:]]
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
 
 
 def _exit_words(code: int) -> str:
-    if code < 0:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
         return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"
-
-
-def _group_of(user: str | None) -> int | None:
-    if user is None:
-        return None
-    import pwd
-
-    return pwd.getpwnam(user).pw_gid
-
-
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-
-
-def _die_with_parent() -> None:
-    """Runs in the child between fork and exec, after its user was set: SIGKILL when the supervisor dies."""
-    if _LIBC is not None:
-        _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except ValueError:
+        return f"killed by signal {-code}"

@@ -126,9 +126,10 @@ class Supervisor:
         self._resolved = dict[str, ResolvedGraph]()
         self._hosts = dict[str, HostState]()
         self._artifacts = dict[str, ModelArtifact]()
+        self._checked = dict[str, list[GraphProblem]]()
         self._answering = dict[str, bool]()
         self._switching = dict[str, asyncio.Task[None]]()
-        self._client = httpx2.AsyncClient(timeout=3, trust_env=False)
+        self._client = httpx2.AsyncClient(timeout=3, trust_env=False, verify=False)
 
     async def run(self) -> None:
         """Boot, reconcile until told to stop, then stop everything in the reverse order of starting."""
@@ -488,7 +489,9 @@ class Supervisor:
             targets=list({each.name: each for each in cast(list[ActionTarget], targets)}.values()),
             models=models,
         )
-        return resolved, self._problems(resolved)
+        if resolved.revision not in self._checked:
+            self._checked[resolved.revision] = self._problems(resolved)
+        return resolved, self._checked[resolved.revision]
 
     def _problems(self, resolved: ResolvedGraph) -> list[GraphProblem]:
         try:
@@ -516,7 +519,7 @@ class Supervisor:
             "host": world.LOOPBACK,
             "port": self.ports.of(world.graph_process(name)),
             "controlToken": token,
-            "rayTempDir": str(self.home.ray / name[:8]),
+            "rayTempDir": str(self.home.ray(name)),
             "resolved": resolved.model_dump(mode="json", by_alias=True, exclude_none=True),
         }
 

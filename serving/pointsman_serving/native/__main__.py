@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
+import signal
+import socket
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import grpc
 import structlog
 import uvicorn
 
-from pointsman.models.artifact import ArtifactRefused, open_artifact
+from pointsman.models.artifact import ArtifactRefused
 from pointsman.models.session import ProbeFailed
 from pointsman_serving.logs import log_as_json
 from pointsman_serving.native.http import HttpApp
-from pointsman_serving.native.model import NAME, ServedModel
+from pointsman_serving.native.model import NAME, VERSION, ServedModel
 from pointsman_serving.native.rpc import MESSAGE_BYTES, RpcService
 
 log = structlog.get_logger()
 
 GRACE_SECONDS = 10
+"""How long what is in flight may take after SIGTERM."""
+IDLE_SECONDS = 75
+"""How long a connection is kept between two requests."""
 
 
 def arguments() -> argparse.Namespace:
@@ -32,56 +37,98 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--name", required=True, help="the model's name in the protocol")
     parser.add_argument("--version", default="1", help="the model's version  [default: 1]")
     parser.add_argument("--host", default="127.0.0.1", help="where to listen  [default: 127.0.0.1]")
-    parser.add_argument("--http-port", type=int, required=True)
-    parser.add_argument("--grpc-port", type=int, required=True)
+    parser.add_argument("--http-port", type=int, required=True, help="0 takes a free one, which the log names")
+    parser.add_argument("--grpc-port", type=int, required=True, help="0 takes a free one, which the log names")
     parser.add_argument("--max-batch-size", type=int, default=16384, help="rows a request  [default: 16384]")
     parsed = parser.parse_args()
-    if not re.match(NAME, parsed.name):
-        parser.error(f"--name: {parsed.name!r} does not match {NAME}")
+    for option, pattern in (("name", NAME), ("version", VERSION)):
+        if not pattern.fullmatch(getattr(parsed, option)):
+            parser.error(f"--{option}: {getattr(parsed, option)!a} does not match {pattern.pattern}")
+    if parsed.max_batch_size < 1:
+        parser.error(f"--max-batch-size: {parsed.max_batch_size} is less than 1")
     return parsed
 
 
 async def serve(options: argparse.Namespace) -> None:
-    """Listen at once, be ready once the model has answered its example, stop on SIGTERM after what is in flight."""
-    artifact = open_artifact(options.model_dir, expected_digest=options.digest)
-    model = ServedModel(artifact, name=options.name, version=options.version, max_batch_size=options.max_batch_size)
-    rpc = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)],
-    )
+    """Listen at once, be ready once the model has answered its example, stop on SIGTERM after what is in flight.
+
+    Raises ArtifactRefused, ProbeFailed, or OSError where a port is taken.
+    """
+    model = ServedModel(name=options.name, version=options.version, max_batch_size=options.max_batch_size)
+    listening = _listen(options.host, options.http_port)
+    rpc = grpc.aio.server(options=[("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
     rpc.add_generic_rpc_handlers((RpcService(model).handler(),))
-    rpc.add_insecure_port(f"{options.host}:{options.grpc_port}")
+    try:
+        grpc_port = rpc.add_insecure_port(f"{options.host}:{options.grpc_port}")
+    except RuntimeError as error:
+        raise OSError(f"gRPC cannot listen on {options.host}:{options.grpc_port}") from error
     await rpc.start()
-    model.probe()
+    web = uvicorn.Server(_settings(model))
+    web.capture_signals = nullcontext  # it would end the process by the signal, before gRPC has finished
+    serving = asyncio.create_task(web.serve(sockets=[listening]))
+    log.info("listening", host=options.host, http_port=listening.getsockname()[1], grpc_port=grpc_port)
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        model.leave()
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    try:
+        await _load(model, options)
+        await stopped.wait()
+        log.info("stopping", model=model.name)
+    finally:
+        web.should_exit = True
+        await asyncio.gather(serving, rpc.stop(GRACE_SECONDS))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """asyncio does not know these connections for TCP and would leave each answer's body waiting for 40 ms."""
+    listening = socket.create_server((host, port), backlog=1024)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
+
+
+async def _load(model: ServedModel, options: argparse.Namespace) -> None:
+    loaded = await asyncio.to_thread(model.load, options.model_dir, options.digest)
     log.info(
         "ready",
         model=model.name,
         version=model.version,
-        digest=artifact.digest,
-        example_is_given=artifact.example_is_given,
-        batch_invariant=model.probed.batch_invariant if model.probed else None,
+        digest=loaded.artifact.digest,
+        example_is_given=loaded.artifact.example_is_given,
+        batch_invariant=loaded.probe.batch_invariant,
     )
-    await uvicorn.Server(
-        uvicorn.Config(
-            HttpApp(model),
-            host=options.host,
-            port=options.http_port,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    ).serve()
-    await rpc.stop(GRACE_SECONDS)
+
+
+def _settings(model: ServedModel) -> uvicorn.Config:
+    return uvicorn.Config(
+        HttpApp(model),
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=IDLE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
 
 
 def main() -> int:
-    """Serve; 1 where the model is refused or does not answer its example."""
+    """Serve; 1 where the model is refused or does not answer its example, or a port is taken."""
     options = arguments()
     log_as_json()
     try:
         asyncio.run(serve(options))
-    except (ArtifactRefused, ProbeFailed) as error:
-        log.error("the model cannot be served", error=str(error))
+    except (ArtifactRefused, ProbeFailed, OSError) as error:
+        log.error("the model cannot be served", model=options.name, error=str(error))
         return 1
     return 0
 

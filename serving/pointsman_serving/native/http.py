@@ -1,4 +1,7 @@
-"""Open Inference Protocol v2 over HTTP, a raw ASGI application. Bad input is a 4xx that says where."""
+"""Open Inference Protocol v2 over HTTP, a raw ASGI application. Bad input is a 4xx that says where.
+
+The repository and shared-memory extensions are not offered: their paths are unknown here, like any other.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,33 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from pointsman import __version__
-from pointsman.models.session import InvalidInput
-from pointsman_serving.native.model import ServedModel, TooLarge, UnknownModel
-from pointsman_serving.oip.codec import HEADER_LENGTH, InvalidRequest, decode_request, encode_response
+from pointsman_serving.native.model import THE_CALLERS, NotReady, ServedModel, UnknownModel
+from pointsman_serving.oip.codec import HEADER_LENGTH, decode_request, encode_response
+from pointsman_serving.oip.tensors import InvalidRequest
 
 log = structlog.get_logger()
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Answer = tuple[int, bytes, list[tuple[bytes, bytes]]]
+Headers = list[tuple[bytes, bytes]]
+Answer = tuple[int, bytes, Headers]
 
 BODY_BYTES = 8 * 1024 * 1024
-JSON = [(b"content-type", b"application/json")]
-MODEL = re.compile(r"^/v2/models/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer|)$")
+DRAINED_BYTES = 64 * 1024 * 1024
+"""So much of a body that is too long is still read, so that its sender comes to see the answer."""
+JSON: Headers = [(b"content-type", b"application/json")]
+BINARY: Headers = [(b"content-type", b"application/octet-stream")]
+MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer|)")
+NAMED = HEADER_LENGTH.encode()
 
 
-class TooLong(ValueError):
+class TooLong(InvalidRequest):
     """A body over the limit."""
+
+
+class UnknownEncoding(InvalidRequest):
+    """A body that is compressed."""
 
 
 class HttpApp:
@@ -36,98 +48,112 @@ class HttpApp:
 
     def __init__(self, model: ServedModel) -> None:
         self._model = model
-        self._server = orjson.dumps(
-            {"name": "pointsman-native", "version": __version__, "extensions": ["binary_tensor_data"]}
-        )
-        self._metadata = orjson.dumps(model.metadata())
+        described = {"name": "pointsman-native", "version": __version__, "extensions": ["binary_tensor_data"]}
+        server = orjson.dumps(described)
+        self._infer_path = f"/v2/models/{model.name}/infer"
+        self._plain: dict[str, Callable[[], Answer]] = {
+            "/v2": lambda: (200, server, JSON),
+            "/v2/health/live": lambda: (200, b'{"live":true}', JSON),
+            "/v2/health/ready": self._ready,
+            "/metrics": self._metrics,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
             status, body, headers = await self._answer(scope, receive)
-        except UnknownModel as error:
-            status, body, headers = _error(404, str(error))
-        except TooLong as error:
-            status, body, headers = _error(413, str(error))
-        except (InvalidRequest, InvalidInput, TooLarge) as error:
-            status, body, headers = _error(400, str(error))
-        except Exception as error:  # noqa: BLE001  the server must live; what we did wrong is logged
-            log.error("a request failed", path=scope["path"], error=repr(error))
-            status, body, headers = _error(500, "the model failed; the server's log says how")
-        headers = [*headers, (b"content-length", str(len(body)).encode())]
+        except Exception as error:  # noqa: BLE001  the server must live; what it did wrong itself is logged
+            status, body, headers = _failed(error, scope["path"])
+        headers = [*headers, (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        path, method = scope["path"].rstrip("/"), scope["method"]
-        matched = MODEL.match(path)
-        wanted = "POST" if matched and matched["rest"] == "/infer" else "GET"
-        if matched:
-            if method != wanted:
-                return _not_allowed(method, wanted)
-            self._model.check(matched["name"], matched["version"])
-            if matched["rest"] == "/infer":
-                return await self._infer(scope, receive)
-            if matched["rest"] == "/ready":
-                return self._ready()
-            return 200, self._metadata, JSON
-        plain: dict[str, Callable[[], Answer]] = {
-            "/v2": lambda: (200, self._server, JSON),
-            "/v2/health/live": lambda: (200, b'{"live":true}', JSON),
-            "/v2/health/ready": self._ready,
-            "/metrics": lambda: (
-                200,
-                generate_latest(self._model.registry),
-                [(b"content-type", CONTENT_TYPE_LATEST.encode())],
-            ),
-        }
-        if path not in plain:
-            return _error(404, f"nothing is served at {path[:200]}")
-        return plain[path]() if method == "GET" else _not_allowed(method, "GET")
+        path, method = scope["path"], scope["method"]
+        if path == self._infer_path and method == "POST":
+            return await self._infer(scope, receive)
+        path = path.rstrip("/")
+        plain, matched = self._plain.get(path), MODEL.fullmatch(path)
+        if plain is None and matched is None:
+            return _error(404, f"nothing is served at {path[:200]!a}")
+        allowed = "POST" if matched and matched["rest"] == "/infer" else "GET"
+        if method != allowed:
+            return _error(405, f"{method[:20]} is not taken here, {allowed} is", [(b"allow", allowed.encode())])
+        if plain is not None:
+            return plain()
+        assert matched is not None
+        self._model.check(matched["name"], matched["version"])
+        if matched["rest"] == "/infer":
+            return await self._infer(scope, receive)
+        if matched["rest"] == "/ready":
+            return self._ready()
+        return 200, self._model.loaded.metadata_json, JSON
 
     def _ready(self) -> Answer:
-        if self._model.ready:
-            return 200, orjson.dumps({"name": self._model.name, "ready": True}), JSON
-        return _error(503, "the model has not answered its example yet")
+        if not self._model.ready:
+            raise NotReady("the model has not answered its example, or the server is stopping")
+        return 200, orjson.dumps({"name": self._model.name, "ready": True}), JSON
+
+    def _metrics(self) -> Answer:
+        return 200, generate_latest(self._model.registry), [(b"content-type", CONTENT_TYPE_LATEST.encode())]
 
     async def _infer(self, scope: Scope, receive: Receive) -> Answer:
-        body = await _body(scope, receive)
-        request = decode_request(body, _header(scope, HEADER_LENGTH.encode()))
-        outputs = self._model.infer(request.inputs, request.outputs)
-        answer, length = encode_response(
-            name=self._model.name, version=self._model.version, id_=request.id, outputs=outputs, binary=request.binary
-        )
-        if length is None:
-            return 200, answer, JSON
-        headers = [(b"content-type", b"application/octet-stream"), (HEADER_LENGTH.encode(), str(length).encode())]
-        return 200, answer, headers
+        with self._model.counted("http"):
+            headers = dict(scope["headers"])
+            if headers.get(b"content-encoding", b"identity") != b"identity":
+                raise UnknownEncoding("Content-Encoding: compressed bodies are not taken; send it as it is")
+            body = await _body(headers, receive)
+            named = headers.get(NAMED)
+            request = decode_request(body, None if named is None else named.decode("latin-1"))
+            outputs = self._model.infer(request.inputs, request.outputs)
+            answer, length = encode_response(
+                name=self._model.name,
+                version=self._model.version,
+                id_=request.id,
+                outputs=outputs,
+                binary=request.binary,
+            )
+        return 200, answer, JSON if length is None else [*BINARY, (NAMED, b"%d" % length)]
 
 
-def _header(scope: Scope, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
-
-
-async def _body(scope: Scope, receive: Receive) -> bytes:
-    declared = _header(scope, b"content-length") or ""
-    if declared.isdigit() and int(declared) > BODY_BYTES:
-        raise TooLong(f"body: {declared} bytes, at most {BODY_BYTES} are taken")
+async def _body(headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    declared = headers.get(b"content-length", b"")
+    if declared.isdigit() and len(declared) < 19 and int(declared) > DRAINED_BYTES:
+        raise TooLong(f"body: {int(declared)} bytes, at most {BODY_BYTES} are taken")
     parts, size = list[bytes](), 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise InvalidRequest("body: it was cut off")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > BODY_BYTES:
-            raise TooLong(f"body: more than {BODY_BYTES} bytes")
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= BODY_BYTES:
+            parts.append(part)
+        if size > DRAINED_BYTES or (size > BODY_BYTES and not message.get("more_body")):
+            raise TooLong(f"body: more than {BODY_BYTES} bytes, which is the most that is taken")
         if not message.get("more_body"):
             return b"".join(parts)
 
 
-def _error(status: int, message: str) -> Answer:
-    return status, orjson.dumps({"error": message}), JSON
+def _failed(error: Exception, path: str) -> Answer:
+    match error:
+        case UnknownModel():
+            return _error(404, str(error))
+        case TooLong():
+            return _error(413, str(error), [(b"connection", b"close")])
+        case UnknownEncoding():
+            return _error(415, str(error))
+        case NotReady():
+            return _error(503, str(error), [(b"retry-after", b"1")])
+        case MemoryError():
+            log.error("no memory for a request", path=path[:200], error=str(error))
+            return _error(503, "there is no memory for this request now", [(b"retry-after", b"1")])
+        case _ if isinstance(error, THE_CALLERS):
+            return _error(400, str(error))
+    log.error("a request failed", path=path[:200], exc_info=error)
+    return _error(500, "the server failed; its log says how")
 
 
-def _not_allowed(method: str, allowed: str) -> Answer:
-    status, body, headers = _error(405, f"{method} is not taken here, {allowed} is")
-    return status, body, [*headers, (b"allow", allowed.encode())]
+def _error(status: int, message: str, headers: Headers | None = None) -> Answer:
+    text = message.encode("utf-8", "replace").decode()
+    return status, orjson.dumps({"error": text}), [*JSON, *(headers or [])]

@@ -1,19 +1,32 @@
-"""The one model of a native server: what HTTP and gRPC both ask of it."""
+"""The one model of a native server: what HTTP and gRPC both ask of it.
+
+It listens before it is loaded, and is ready once the model has answered its example.
+"""
 
 from __future__ import annotations
 
+import gc
+import re
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import orjson
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from pointsman.models.artifact import ModelArtifact, TensorSpec
-from pointsman.models.session import InvalidInput, OnnxSession, Probe
+from pointsman.models.artifact import ModelArtifact, TensorSpec, open_artifact
+from pointsman.models.session import InvalidInput, OnnxSession, Probe, RunFailed
+from pointsman_serving.oip.tensors import InvalidRequest
 
-NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
-BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+VERSION = re.compile(r"[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?")
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+Protocol = Literal["http", "grpc"]
 
 
 class UnknownModel(LookupError):
@@ -24,33 +37,102 @@ class TooLarge(ValueError):
     """More rows than the server takes at once."""
 
 
-class ServedModel:
-    """A loaded model under its name and version. Ready once it has answered its example."""
+class UnknownOutput(ValueError):
+    """An output that the model does not have."""
 
-    def __init__(self, artifact: ModelArtifact, *, name: str, version: str, max_batch_size: int) -> None:
-        self.artifact, self.name, self.version = artifact, name, version
-        self._session = OnnxSession(artifact)
-        self._max_batch_size = max_batch_size
-        self.probed: Probe | None = None
+
+class NotReady(Exception):
+    """The model has not answered its example yet."""
+
+
+THE_CALLERS = (InvalidRequest, InvalidInput, UnknownOutput, TooLarge, RunFailed)
+"""Errors in what was asked, of either protocol: the message says where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What is known once the model has answered, worked out once."""
+
+    artifact: ModelArtifact
+    session: OnnxSession
+    probe: Probe
+    outputs: tuple[str, ...]
+    metadata: Mapping[str, Any]
+    metadata_json: bytes
+
+
+class ServedModel:
+    """A model under its name and version. `load` blocks and may run in another thread; everything else is quick."""
+
+    def __init__(self, *, name: str, version: str, max_batch_size: int) -> None:
+        self.name, self.version, self._max_batch_size = name, version, max_batch_size
+        self._loaded: Loaded | None = None
+        self._leaving = False
         self.registry = CollectorRegistry()
         labels = {"model": name, "version": version}
-        self._requests = Counter(
-            "pointsman_model_requests", "Inference requests.", [*labels, "outcome"], registry=self.registry
+        requests = Counter(
+            "pointsman_model_requests",
+            "Inference requests, by how they ended: answered, refused (the caller's mistake) or failed.",
+            [*labels, "protocol", "outcome"],
+            registry=self.registry,
         )
-        self._answered = self._requests.labels(**labels, outcome="answered")
-        self._refused = self._requests.labels(**labels, outcome="refused")
-        self._seconds = Histogram(
-            "pointsman_model_seconds", "Seconds in the model.", [*labels], buckets=BUCKETS, registry=self.registry
-        ).labels(**labels)
+        seconds = Histogram(
+            "pointsman_model_request_seconds",
+            "Seconds from an inference request's first bytes to its answer.",
+            [*labels, "protocol"],
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self._rows = Counter("pointsman_model_rows", "Rows scored.", [*labels], registry=self.registry).labels(**labels)
+        ready = Gauge("pointsman_model_ready", "1 where the model takes requests.", [*labels], registry=self.registry)
+        ready.labels(**labels).set_function(lambda: float(self.ready))
+        self._ended = {
+            (protocol, outcome): requests.labels(**labels, protocol=protocol, outcome=outcome)
+            for protocol in ("http", "grpc")
+            for outcome in ("answered", "refused", "failed")
+        }
+        self._seconds = {protocol: seconds.labels(**labels, protocol=protocol) for protocol in ("http", "grpc")}
+
+    def load(self, folder: Path, digest: str) -> Loaded:
+        """Open, load, and answer the example. Raises ArtifactRefused or models.session.ProbeFailed."""
+        artifact = open_artifact(folder, expected_digest=digest)
+        session = OnnxSession(artifact)
+        probe = session.probe()
+        metadata = {
+            "name": self.name,
+            "versions": [self.version],
+            "platform": "onnxruntime_onnx",
+            "inputs": [_described(each) for each in artifact.inputs],
+            "outputs": [_described(each) for each in artifact.outputs],
+        }
+        loaded = Loaded(
+            artifact=artifact,
+            session=session,
+            probe=probe,
+            outputs=tuple(each.name for each in artifact.outputs),
+            metadata=metadata,
+            metadata_json=orjson.dumps(metadata),
+        )
+        gc.collect()
+        gc.freeze()
+        self._loaded = loaded
+        return loaded
 
     @property
     def ready(self) -> bool:
-        """Whether the example was answered."""
-        return self.probed is not None
+        """Whether the example was answered and the server is not on its way out."""
+        return self._loaded is not None and not self._leaving
 
-    def probe(self) -> None:
-        """Answer the example; raises models.session.ProbeFailed."""
-        self.probed = self._session.probe()
+    def leave(self) -> None:
+        """No longer ready; what still comes is answered."""
+        self._leaving = True
+
+    @property
+    def loaded(self) -> Loaded:
+        """What is known of the model. Raises NotReady."""
+        if self._loaded is None:
+            raise NotReady("the model has not answered its example yet; ask again")
+        return self._loaded
 
     def check(self, name: str, version: str | None) -> None:
         """Raises UnknownModel unless this is the model that was asked for."""
@@ -61,35 +143,34 @@ class ServedModel:
 
     def infer(
         self, inputs: Mapping[str, npt.NDArray[Any]], outputs: tuple[str, ...] | None
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Answer one request. Raises InvalidInput, TooLarge, or UnknownModel for an output that there is not."""
-        try:
-            rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
-            if rows > self._max_batch_size:
-                raise TooLarge(f"{rows} rows in one request, at most {self._max_batch_size} are taken")
-            names = [each.name for each in self.artifact.outputs]
-            for name in outputs or ():
-                if name not in names:
-                    raise InvalidInput(name, f"the model has no such output; it has {', '.join(names)}")
-            began = time.perf_counter()
-            answers = self._session.infer(inputs)
-            self._seconds.observe(time.perf_counter() - began)
-        except ValueError:
-            self._refused.inc()
-            raise
-        self._answered.inc()
+    ) -> Mapping[str, npt.NDArray[Any]]:
+        """Answer one request; `outputs` None means all. Raises NotReady, or one of THE_CALLERS."""
+        loaded = self.loaded
+        rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
+        if rows > self._max_batch_size:
+            raise TooLarge(f"inputs: {rows} rows in one request, at most {self._max_batch_size} are taken")
+        for name in outputs or ():
+            if name not in loaded.outputs:
+                raise UnknownOutput(f'output "{name[:64]}": the model has {", ".join(loaded.outputs)[:1000]}')
+        answers = loaded.session.infer(inputs)
+        self._rows.inc(rows)
         return answers if outputs is None else {name: answers[name] for name in outputs}
 
-    def metadata(self) -> dict[str, Any]:
-        """The model's description, as the protocol asks for it."""
-        return {
-            "name": self.name,
-            "versions": [self.version],
-            "platform": "onnxruntime_onnx",
-            "inputs": [_tensor(each) for each in self.artifact.inputs],
-            "outputs": [_tensor(each) for each in self.artifact.outputs],
-        }
+    @contextmanager
+    def counted(self, protocol: Protocol) -> Iterator[None]:
+        """Count one inference request and its seconds, and how it ended."""
+        began = time.perf_counter()
+        try:
+            yield
+        except THE_CALLERS:
+            self._ended[protocol, "refused"].inc()
+            raise
+        except BaseException:
+            self._ended[protocol, "failed"].inc()
+            raise
+        self._ended[protocol, "answered"].inc()
+        self._seconds[protocol].observe(time.perf_counter() - began)
 
 
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
+def _described(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.dtype, "shape": list(spec.shape)}

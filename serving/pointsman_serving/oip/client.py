@@ -1,17 +1,24 @@
-"""A synchronous client of Open Inference Protocol v2 over HTTP: binary tensors both ways, connections kept."""
+"""A synchronous client of Open Inference Protocol v2 over HTTP: binary tensors both ways, connections kept.
+
+Called by a graph's hosts for the models that run in a process of their own.
+"""
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import numpy.typing as npt
 import orjson
 
-from pointsman_serving.oip.codec import HEADER_LENGTH, InvalidRequest, decode_response, encode_request
+from pointsman_serving.oip.codec import HEADER_LENGTH, decode_response, encode_request
+from pointsman_serving.oip.tensors import InvalidRequest
+
+ANSWER_BYTES = 64 * 1024 * 1024
+"""A longer answer is refused."""
 
 
 class InferenceFailed(Exception):
@@ -19,32 +26,33 @@ class InferenceFailed(Exception):
 
 
 class HttpModel:
-    """One model on one server. Thread-safe: each thread keeps a connection of its own."""
+    """One model on one server. Thread-safe: a connection serves one call at a time and is kept for the next."""
 
     def __init__(self, base_url: str, name: str, version: str | None = None, *, timeout_seconds: float = 10.0) -> None:
         parts = urlsplit(base_url)
-        self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._path = f"/v2/models/{name}" + (f"/versions/{version}" if version else "")
-        self._timeout = timeout_seconds
-        self._local = threading.local()
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f'not an address of a model server: "{base_url}": http://host:port is needed')
+        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout_seconds
+        version_part = f"/versions/{quote(version, safe='')}" if version else ""
+        self._path = f"{parts.path.rstrip('/')}/v2/models/{quote(name, safe='')}{version_part}"
+        self._server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self._idle = deque[HTTPConnection]()
 
     def infer(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Arrays by name in, arrays by name out. Raises InferenceFailed.
-
-        A kept connection that the server has closed is opened again once: inference changes nothing.
-        """
-        body, length = encode_request(inputs)
-        headers = {
-            "content-type": "application/octet-stream",
-            HEADER_LENGTH: str(length),
-        }
+        """Arrays by name in, arrays by name out. Raises InferenceFailed."""
+        try:
+            body, length = encode_request(inputs)
+        except InvalidRequest as error:
+            raise InferenceFailed(f"{self._path}: nothing was sent: {error}") from error
+        headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(length)}
         response, answer = self._ask("POST", f"{self._path}/infer", body, headers)
         if response.status != 200:
-            raise InferenceFailed(f"{self._path}: {response.status}: {_error(answer)}")
+            raise InferenceFailed(f"{self._server}{self._path}: {response.status}: {_error(answer)}")
         try:
             return decode_response(answer, response.headers.get(HEADER_LENGTH))
         except InvalidRequest as error:
-            raise InferenceFailed(f"{self._path}: an answer that is not of the protocol: {error}") from error
+            raise InferenceFailed(f"{self._server}{self._path}: an answer outside the protocol: {error}") from error
 
     def ready(self) -> bool:
         """Whether the server says that this model answers."""
@@ -57,36 +65,62 @@ class HttpModel:
         """The model's own description. Raises InferenceFailed."""
         response, answer = self._ask("GET", self._path, None, {})
         if response.status != 200:
-            raise InferenceFailed(f"{self._path}: {response.status}: {_error(answer)}")
-        described: dict[str, Any] = orjson.loads(answer)
+            raise InferenceFailed(f"{self._server}{self._path}: {response.status}: {_error(answer)}")
+        try:
+            described = orjson.loads(answer)
+        except orjson.JSONDecodeError as error:
+            raise InferenceFailed(f"{self._server}{self._path}: a description that is not JSON") from error
+        if not isinstance(described, dict):
+            raise InferenceFailed(f"{self._server}{self._path}: a description that is not an object")
         return described
 
+    def close(self) -> None:
+        """Close the connections that are kept. A later call opens a new one."""
+        while self._idle:
+            self._idle.pop().close()
+
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[HTTPResponse, bytes]:
-        kept: HTTPConnection | None = getattr(self._local, "connection", None)
+        """One exchange. A kept connection that turns out closed is replaced once: inference changes nothing."""
+        try:
+            kept = self._idle.pop()
+        except IndexError:
+            kept = None
         try:
             if kept is not None:
                 try:
-                    return self._once(kept, method, path, body, headers)
-                except (HTTPException, ConnectionError):
-                    kept.close()
-            self._local.connection = HTTPConnection(*self._address, timeout=self._timeout)
-            return self._once(self._local.connection, method, path, body, headers)
+                    return self._exchange(kept, method, path, body, headers)
+                except ConnectionError:
+                    pass
+            connection = self._connect(self._host, self._port, timeout=self._timeout)
+            return self._exchange(connection, method, path, body, headers)
         except (OSError, HTTPException) as error:
-            self._local.connection = None
-            host, port = self._address
-            raise InferenceFailed(f"no answer from http://{host}:{port}{path}: {error}") from error
+            why = str(error) or type(error).__name__
+            raise InferenceFailed(f"no answer from {self._server}{path}: {why}") from error
 
-    @staticmethod
-    def _once(
-        connection: HTTPConnection, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    def _exchange(
+        self, connection: HTTPConnection, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[HTTPResponse, bytes]:
-        connection.request(method, path, body, headers)
-        response = connection.getresponse()
-        return response, response.read()
+        """Ask and read to the end; only then is the connection kept."""
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            answer = response.read(ANSWER_BYTES + 1)
+            if len(answer) > ANSWER_BYTES:
+                raise HTTPException(f"more than {ANSWER_BYTES} bytes")
+            if response.length:
+                raise HTTPException(f"the answer was cut off {response.length} bytes before its end")
+        except BaseException:
+            connection.close()
+            raise
+        if response.will_close:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return response, answer
 
 
 def _error(answer: bytes) -> str:
     try:
-        return str(orjson.loads(answer)["error"])
+        return str(orjson.loads(answer)["error"])[:1000]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return answer[:200].decode("utf-8", "replace")

@@ -1,7 +1,8 @@
 """The gRPC messages of Open Inference Protocol v2 (package `inference`), in a descriptor pool of our own.
 
 Other libraries register the same names in the process-wide pool, which can hold them only once; a private pool lets
-anybody's client be imported beside this server. Field numbers are the published protocol's.
+anybody's client be imported beside this server. Field numbers are the published protocol's. The native server's gRPC
+side reads and writes these.
 """
 
 from __future__ import annotations
@@ -44,7 +45,13 @@ _MESSAGES: dict[str, tuple[tuple[int, str, str], ...]] = {
         (4, "inputs", "*TensorMetadata"),
         (5, "outputs", "*TensorMetadata"),
     ),
-    "InferParameter": ((1, "bool_param", "bool"), (2, "int64_param", "int64"), (3, "string_param", "string")),
+    "InferParameter": (
+        (1, "bool_param", "bool"),
+        (2, "int64_param", "int64"),
+        (3, "string_param", "string"),
+        (4, "double_param", "double"),
+        (5, "uint64_param", "uint64"),
+    ),
     "InferTensorContents": (
         (1, "bool_contents", "*bool"),
         (2, "int_contents", "*int32"),
@@ -120,7 +127,7 @@ def _add_field(message: descriptor_pb2.DescriptorProto, number: int, name: str, 
 
 
 _pool = descriptor_pool.DescriptorPool()
-_pool.Add(_file())
+_pool.AddSerializedFile(_file().SerializeToString())
 _classes = message_factory.GetMessageClassesForFiles(["pointsman/oip.proto"], _pool)
 
 
