@@ -1,0 +1,1 @@
+"""What runs in serving pods and in local model processes."""

@@ -24,7 +24,7 @@ def _hosted_app() -> GraphApp:
 class GraphReplica:
     """One graph's writer. Raises in its constructor what keeps the graph from being served."""
 
-    async def __init__(self, config_path: str) -> None:
+    async def __init__(self, config_path: str) -> None:  # type: ignore[misc]  # Serve awaits it
         log_as_json()
         self._host = GraphHost(HostConfig.read(Path(config_path)))
         await self._host.start()

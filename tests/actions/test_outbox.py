@@ -159,6 +159,18 @@ def test_a_zombie_begins_nothing_and_records_nothing(table, first: Dispatcher, s
     assert set(table.final_effects().values()) == {1}
 
 
+def test_a_dispatcher_that_overtook_itself_is_fenced_too(table, first: Dispatcher) -> None:
+    table.add()
+    old = first.claim()
+    first.begin(old)
+    (new,) = first.claim(later=LEASE + 1)  # another lane of the same process
+    assert first.begin(old) == frozenset()
+    first.release(old)
+    assert first.record(outcome(old[0], OK, first.now())).written == frozenset()
+    assert first.begin([new]) == {new.action_id}
+    assert first.record(outcome(new, OK, first.now())).written == {new.action_id}
+
+
 def test_in_a_batch_only_what_lost_its_fence_is_dropped(table, first: Dispatcher, second: Dispatcher) -> None:
     table.add(2)
     lost, kept = first.claim()

@@ -27,7 +27,6 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response
 STATUS_AFTER = {"freeze": "frozen", "unfreeze": "active"}
 ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
-MOST_AT_ONCE = 500
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (account TEXT PRIMARY KEY, status TEXT NOT NULL);
@@ -91,9 +90,8 @@ class Accounts:
         """One transaction after the other, each with all that has come meanwhile."""
         while True:
             await self._some.wait()
-            batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
-            if not self._waiting:
-                self._some.clear()
+            self._some.clear()
+            batch, self._waiting = self._waiting, []
             try:
                 answers = await asyncio.to_thread(self._commit, batch)
             except sqlite3.Error:
@@ -121,14 +119,9 @@ class Accounts:
             return 422, '{"error": "this Idempotency-Key was used for another request"}'
         status, at = STATUS_AFTER[asked.operation], datetime.now(UTC).isoformat()
         answer = f'{{"account":"{asked.account}","status":"{status}","appliedAt":"{at}"}}'
-        self._writer.execute(
-            "INSERT INTO accounts VALUES (?, ?) ON CONFLICT (account) DO UPDATE SET status = excluded.status",
-            (asked.account, status),
-        )
-        self._writer.execute(
-            "INSERT INTO operations (key, account, operation, applied_at) VALUES (?, ?, ?, ?)",
-            (asked.key, asked.account, asked.operation, at),
-        )
+        self._writer.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?)", (asked.account, status))
+        applied = (None, asked.key, asked.account, asked.operation, at)
+        self._writer.execute("INSERT INTO operations VALUES (?, ?, ?, ?, ?)", applied)
         self._writer.execute("INSERT INTO answers VALUES (?, ?, ?)", (asked.key, request, answer))
         return 200, answer
 
@@ -200,14 +193,8 @@ def main() -> int:
         return 2
     path = Path(os.environ.get("ACCOUNTS_DB") or Path(os.environ.get("XDG_STATE_HOME") or ".") / "accounts.sqlite")
     path.parent.mkdir(parents=True, exist_ok=True)
-    uvicorn.run(
-        create_app(path, token),
-        host=os.environ.get("HOST", "127.0.0.1"),
-        port=int(port),
-        log_level="warning",
-        access_log=False,
-        timeout_keep_alive=30,
-    )
+    host = os.environ.get("HOST", "127.0.0.1")
+    uvicorn.run(create_app(path, token), host=host, port=int(port), log_level="warning", access_log=False)
     return 0
 
 

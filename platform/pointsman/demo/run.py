@@ -275,18 +275,21 @@ def _conservation(home: Home, accounts: str, connection: psycopg.Connection[Tupl
         decisions = count("SELECT count(*) FROM decisions")
         dead_letters = count("SELECT count(*) FROM dead_letters WHERE state = 'open'")
         freezes = count("SELECT count(*) FROM actions")
-        states = dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+        states: dict[str, int] = {
+            name: int(number)
+            for name, number in connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall()
+        }
     token = SecretStore(home.secrets).get(SECRET, "token")
     summary = httpx2.get(f"{accounts}/operations/summary", headers={"authorization": f"Bearer {token}"}).json()
     ledger = verify(connection)
-    ended = {name: int(states.pop(name, 0)) for name in ("observed", "rejected", "unknown")}
+    ended = {name: states.pop(name, 0) for name in ("observed", "rejected", "unknown")}
     return Conservation(
         received=heads["received"],
         decisions=decisions,
         dead_letters=dead_letters,
         duplicates=heads["duplicates"],
         freezes=freezes,
-        pending=sum(map(int, states.values())),
+        pending=sum(states.values()),
         applied_at_target=int(summary["distinct_keys"]),
         most_applications_of_one_key=int(summary["max_applied"]),
         ledger_leaves=ledger.size,

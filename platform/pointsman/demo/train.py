@@ -172,7 +172,7 @@ def periods(dataset: Dataset, settings: TrainingSettings) -> tuple[npt.NDArray[n
 def _train(
     example: Example, dataset: Dataset, learned: npt.NDArray[np.bool_], settings: TrainingSettings
 ) -> Mapping[str, Scorer]:
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it has no stubs
+    from threadpoolctl import threadpool_limits
 
     from pointsman.demo.scorers import boosted, logistic
 

@@ -135,8 +135,15 @@ def compile_view(view: FeatureView, stream: EventStream) -> CompiledView:
         "maxAge": max_age_us,
         "fields": {name: [type_.type.value, type_.scale, name in optional] for name, type_ in types.items()},
         "features": sorted(
-            [each.name, each.aggregate, each.field, each.window_us, len(each.outputs), each.include_current]
-            + [each.default]
+            (
+                each.name,
+                each.aggregate,
+                each.field,
+                each.window_us,
+                len(each.outputs),
+                each.include_current,
+                each.default,
+            )
             for each in features
         ),
     }

@@ -78,8 +78,8 @@ def _write(
     times = event_time[seen]
     if aggregate == "SinceLast":
         newest = np.where(visible, times, NEVER).max(axis=1, initial=NEVER)
-        some = visible.any(axis=1)
-        answers.write(feature, name, asked, (now - np.where(some, newest, now)) / 1e6, some)
+        heard = np.asarray(visible.any(axis=1))
+        answers.write(feature, name, asked, (now - np.where(heard, newest, now)) / 1e6, heard)
         return
     assert feature.field is not None
     column = fields[feature.field]
@@ -92,10 +92,10 @@ def _write(
         for back, output in enumerate(feature.outputs):
             chosen = ranked & (number == back + 1)
             at = by_age[chosen.argmax(axis=1)]
-            answers.write(feature, output, asked, values[at], chosen.any(axis=1) & present[at])
+            answers.write(feature, output, asked, values[at], np.asarray(chosen.any(axis=1) & present[at]))
         return
     used = visible & present
-    some = used.any(axis=1)
+    some = np.asarray(used.any(axis=1))
     if aggregate in ("Sum", "Mean"):
         total = np.where(used, values, 0).sum(axis=1, dtype=np.int64)
         if aggregate == "Sum":

@@ -208,9 +208,7 @@ class OnlineState:
             return None
         return int(order[inverted].min())
 
-    def _append(
-        self, places: Ints, slots: Ints, times: Ints, fields: Mapping[str, Column], answers: Answers
-    ) -> None:
+    def _append(self, places: Ints, slots: Ints, times: Ints, fields: Mapping[str, Column], answers: Answers) -> None:
         """Add rows that are in order for each entity, and answer them."""
         order = np.argsort(slots, kind="stable")
         ordered = slots[order]
@@ -347,7 +345,8 @@ class OnlineState:
 
 def _capacity(needed: Ints) -> Ints:
     """Half as much again as is needed."""
-    return np.maximum(FIRST_CAPACITY, needed + needed // 2)
+    capacity: Ints = np.maximum(FIRST_CAPACITY, needed + needed // 2)
+    return capacity
 
 
 def _given(column: Column, rows: Ints) -> tuple[Array, Mask]:
@@ -394,4 +393,5 @@ def _extreme(field: _Field, aggregate: str, low: Ints, high: Ints) -> Array:
 def _ranges(starts: Ints, lengths: Ints) -> Ints:
     """All positions of [start, start + length), range after range."""
     ends = np.cumsum(lengths)
-    return np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
+    positions: Ints = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
+    return positions

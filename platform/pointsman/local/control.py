@@ -40,11 +40,11 @@ def control_app(supervisor: Supervisor) -> uvicorn.Server:
     app = FastAPI(title="pointsman local control", docs_url=None, redoc_url=None)
 
     @app.exception_handler(psycopg.OperationalError)
-    async def away(request: Request, error: Exception) -> Response:
+    async def away(_: Request, error: Exception) -> Response:
         return _error(503, f"the decision store is away: {error}".strip(), "try again in a moment")
 
     @app.exception_handler(Exception)
-    async def unexpected(request: Request, error: Exception) -> Response:
+    async def unexpected(_: Request, error: Exception) -> Response:
         return _error(500, f"{type(error).__name__}: {error}", "`pointsman logs supervisor` has the rest")
 
     @app.get("/v1/status")
@@ -104,7 +104,7 @@ def control_app(supervisor: Supervisor) -> uvicorn.Server:
         found = supervisor.applied.stored.get((kind, name))
         if found is None:
             return _not_found(supervisor, kind, name)
-        return {"object": found.whole(), **_explained(supervisor, kind, name, found.status)}
+        return {"object": found.whole(), **_explained(supervisor, name, found.status)}
 
     @app.post("/v1/down", status_code=202)
     async def down() -> dict[str, str]:
@@ -119,7 +119,7 @@ def control_app(supervisor: Supervisor) -> uvicorn.Server:
     server = uvicorn.Server(
         uvicorn.Config(app, fd=listening.detach(), log_config=None, access_log=False, timeout_graceful_shutdown=2)
     )
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+    server.install_signal_handlers = lambda: None
     return server
 
 
@@ -141,7 +141,7 @@ def _values(block: Any, path: tuple[str, ...]) -> list[str]:
     return _values(block[path[0]], path[1:]) if isinstance(block, dict) and path[0] in block else []
 
 
-def _explained(supervisor: Supervisor, kind: str, name: str, status: dict[str, Any]) -> dict[str, list[str]]:
+def _explained(supervisor: Supervisor, name: str, status: dict[str, Any]) -> dict[str, list[str]]:
     why, following = list[str](), list[str]()
     for each in status.get("conditions", ()):
         why.append(

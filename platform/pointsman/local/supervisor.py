@@ -213,7 +213,7 @@ class Supervisor:
         if applied.targets:
             desired["dispatcher"] = world.dispatcher_spec(self.home)
         desired |= self._deployments(applied, seen, statuses)
-        desired |= self._graphs(applied, seen, statuses)
+        desired |= self._graphs(applied, statuses)
         await self.table.apply(desired)
         await self._write_statuses(applied, statuses)
 
@@ -402,14 +402,12 @@ class Supervisor:
     def _model_address(self, name: str, serve: Pinned | None) -> str | None:
         return None if serve is None else world.model_url(self.ports, world.model_process(name, serve.digest))
 
-    def _graphs(
-        self, applied: Applied, seen: Mapping[str, Observed], statuses: dict[Any, Any]
-    ) -> dict[str, ProcessSpec]:
+    def _graphs(self, applied: Applied, statuses: dict[Any, Any]) -> dict[str, ProcessSpec]:
         desired = dict[str, ProcessSpec]()
         for gone in self._resolved.keys() - applied.graphs.keys():
             del self._resolved[gone]
         for name, graph in applied.graphs.items():
-            needs = self._needs(graph, applied, statuses)
+            needs = self._needs(graph, statuses)
             resolved, problems = self._resolve(graph, applied)
             plan = graph_plan.decide(
                 graph_plan.Observed(
@@ -440,7 +438,7 @@ class Supervisor:
             )
         return desired
 
-    def _needs(self, graph: DecisionGraph, applied: Applied, statuses: Mapping[Any, Any]) -> list[Need]:
+    def _needs(self, graph: DecisionGraph, statuses: Mapping[Any, Any]) -> list[Need]:
         named = [("EventStream", graph.spec.event_stream_ref.name)]
         for node in graph.spec.nodes:
             if node.features is not None:
@@ -545,8 +543,8 @@ class Supervisor:
             self.wake.set()
 
     async def _load_objects(self) -> None:
-        self._store = await asyncio.to_thread(connect, self.postgres.url("pointsman", APP_ROLE))
-        self._objects = ObjectStore(self._store)
+        store = await asyncio.to_thread(connect, self.postgres.url("pointsman", APP_ROLE))
+        self._store, self._objects = store, ObjectStore(store)
         self.applied = Applied.parse(await asyncio.to_thread(self._objects.all))
         for name in self.applied.deployments:
             status = self.applied.status("ModelDeployment", name)

@@ -15,13 +15,13 @@ from typing import Any
 
 import orjson
 import structlog
-from pointsman.models.artifact import ArtifactRefused
 from pydantic import ValidationError
 
 from pointsman.decisions.engine import Answer, Fenced, StoreUnavailable
 from pointsman.graphs.compile import InvalidGraph
 from pointsman.graphs.ports import ModelFailed
 from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.models.artifact import ArtifactRefused
 from pointsman_serving.graph.host import GraphHost, Overloaded
 
 log = structlog.get_logger()
@@ -59,7 +59,8 @@ class GraphApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, or take part in the server's start and stop."""
         if scope["type"] == "lifespan":
-            return await _take_part(receive, send)
+            await _take_part(receive, send)
+            return
         try:
             status, body = await self._route(scope)(scope, receive)
             headers: dict[str, str] = {}

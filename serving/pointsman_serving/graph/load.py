@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-from pointsman.models.artifact import open_artifact
 
 from pointsman.graphs.compile import CompiledGraph, compile_graph
 from pointsman.graphs.ports import ModelFailed, ModelPort, Tensor
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
+from pointsman.models.artifact import open_artifact
 from pointsman.models.inline import InlineModel
 from pointsman_serving.oip.client import HttpModel, InferenceFailed
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -15,10 +14,8 @@ import numpy.typing as npt
 import orjson
 
 from pointsman_serving.oip.codec import HEADER_LENGTH, decode_response, encode_request
+from pointsman_serving.oip.connection import Answer, Closed, Connection, Garbled
 from pointsman_serving.oip.tensors import InvalidRequest
-
-ANSWER_BYTES = 64 * 1024 * 1024
-"""A longer answer is refused."""
 
 
 class InferenceFailed(Exception):
@@ -32,12 +29,15 @@ class HttpModel:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f'not an address of a model server: "{base_url}": http://host:port is needed')
-        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._host, self._port, self._timeout = parts.hostname, parts.port, timeout_seconds
+        self._tls = parts.scheme == "https"
+        self._host, self._port = parts.hostname, parts.port or (443 if self._tls else 80)
+        self._timeout = timeout_seconds
         version_part = f"/versions/{quote(version, safe='')}" if version else ""
-        self._path = f"{parts.path.rstrip('/')}/v2/models/{quote(name, safe='')}{version_part}"
-        self._server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._idle = deque[HTTPConnection]()
+        self._path = f"{quote(parts.path.rstrip('/'))}/v2/models/{quote(name, safe='')}{version_part}"
+        host = parts.netloc.rpartition("@")[2]
+        self._where = f"{parts.scheme}://{host}{self._path}"
+        self._host_line = f"HTTP/1.1\r\nhost: {host}\r\n"
+        self._idle = deque[Connection]()
 
     def infer(self, inputs: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Arrays by name in, arrays by name out. Raises InferenceFailed."""
@@ -45,33 +45,33 @@ class HttpModel:
             body, length = encode_request(inputs)
         except InvalidRequest as error:
             raise InferenceFailed(f"{self._path}: nothing was sent: {error}") from error
-        headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(length)}
-        response, answer = self._ask("POST", f"{self._path}/infer", body, headers)
-        if response.status != 200:
-            raise InferenceFailed(f"{self._server}{self._path}: {response.status}: {_error(answer)}")
+        headers = f"content-type: application/octet-stream\r\n{HEADER_LENGTH}: {length}\r\n"
+        answer = self._ask("POST", "/infer", headers, body)
+        if answer.status != 200:
+            raise InferenceFailed(f"{self._where}: {answer.status}: {_error(answer.body)}")
         try:
-            return decode_response(answer, response.headers.get(HEADER_LENGTH))
+            return decode_response(answer.body, answer.headers.get(HEADER_LENGTH))
         except InvalidRequest as error:
-            raise InferenceFailed(f"{self._server}{self._path}: an answer outside the protocol: {error}") from error
+            raise InferenceFailed(f"{self._where}: an answer outside the protocol: {error}") from error
 
     def ready(self) -> bool:
         """Whether the server says that this model answers."""
         try:
-            return self._ask("GET", f"{self._path}/ready", None, {})[0].status == 200
+            return self._ask("GET", "/ready").status == 200
         except InferenceFailed:
             return False
 
     def metadata(self) -> dict[str, Any]:
         """The model's own description. Raises InferenceFailed."""
-        response, answer = self._ask("GET", self._path, None, {})
-        if response.status != 200:
-            raise InferenceFailed(f"{self._server}{self._path}: {response.status}: {_error(answer)}")
+        answer = self._ask("GET", "")
+        if answer.status != 200:
+            raise InferenceFailed(f"{self._where}: {answer.status}: {_error(answer.body)}")
         try:
-            described = orjson.loads(answer)
+            described = orjson.loads(answer.body)
         except orjson.JSONDecodeError as error:
-            raise InferenceFailed(f"{self._server}{self._path}: a description that is not JSON") from error
+            raise InferenceFailed(f"{self._where}: a description that is not JSON") from error
         if not isinstance(described, dict):
-            raise InferenceFailed(f"{self._server}{self._path}: a description that is not an object")
+            raise InferenceFailed(f"{self._where}: a description that is not an object")
         return described
 
     def close(self) -> None:
@@ -79,44 +79,33 @@ class HttpModel:
         while self._idle:
             self._idle.pop().close()
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[HTTPResponse, bytes]:
+    def _ask(self, method: str, rest: str, headers: str = "", body: bytes = b"") -> Answer:
         """One exchange. A kept connection that turns out closed is replaced once: inference changes nothing."""
+        head = f"{method} {self._path}{rest} {self._host_line}{headers}content-length: {len(body)}\r\n\r\n"
+        request = head.encode("ascii") + body
         try:
-            kept = self._idle.pop()
-        except IndexError:
-            kept = None
-        try:
-            if kept is not None:
+            while self._idle:
                 try:
-                    return self._exchange(kept, method, path, body, headers)
-                except ConnectionError:
-                    pass
-            connection = self._connect(self._host, self._port, timeout=self._timeout)
-            return self._exchange(connection, method, path, body, headers)
-        except (OSError, HTTPException) as error:
-            why = str(error) or type(error).__name__
-            raise InferenceFailed(f"no answer from {self._server}{path}: {why}") from error
+                    return self._exchange(self._idle.pop(), request)
+                except (Closed, IndexError):
+                    continue
+            new = Connection(self._host, self._port, tls=self._tls, timeout_seconds=self._timeout)
+            return self._exchange(new, request)
+        except (OSError, Garbled) as error:
+            raise InferenceFailed(f"{self._where}{rest}: no answer: {str(error) or type(error).__name__}") from error
 
-    def _exchange(
-        self, connection: HTTPConnection, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[HTTPResponse, bytes]:
-        """Ask and read to the end; only then is the connection kept."""
+    def _exchange(self, connection: Connection, request: bytes) -> Answer:
+        """The connection is kept only after a whole answer."""
         try:
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            answer = response.read(ANSWER_BYTES + 1)
-            if len(answer) > ANSWER_BYTES:
-                raise HTTPException(f"more than {ANSWER_BYTES} bytes")
-            if response.length:
-                raise HTTPException(f"the answer was cut off {response.length} bytes before its end")
+            answer = connection.exchange(request)
         except BaseException:
             connection.close()
             raise
-        if response.will_close:
-            connection.close()
-        else:
+        if connection.kept:
             self._idle.append(connection)
-        return response, answer
+        else:
+            connection.close()
+        return answer
 
 
 def _error(answer: bytes) -> str:

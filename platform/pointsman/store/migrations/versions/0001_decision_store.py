@@ -66,7 +66,7 @@ CREATE TABLE outbox (
     state text NOT NULL DEFAULT 'approved', fence bigint NOT NULL DEFAULT 0, lease_owner text, lease_until timestamptz,
     attempts int NOT NULL DEFAULT 0, next_attempt_at timestamptz NOT NULL DEFAULT now(), reason text,
     created_at timestamptz NOT NULL DEFAULT now(), expires_at timestamptz);
-CREATE INDEX outbox_due ON outbox (next_attempt_at)
+CREATE INDEX outbox_due ON outbox (target, next_attempt_at)
     WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated');
 
 CREATE TABLE reviews (

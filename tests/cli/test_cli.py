@@ -1,0 +1,66 @@
+"""The command line, as a process: help, versions, errors in one line, documented exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
+
+
+def pointsman(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from pointsman.cli.main import run; run()", *arguments]
+    environment = {**os.environ, "POINTSMAN_HOME": str(home)}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_help_names_every_command_and_the_exit_codes(tmp_path: Path) -> None:
+    done = pointsman("--help", home=tmp_path)
+    assert done.returncode == 0
+    for command in ("up", "down", "apply", "get", "describe", "delete", "explain", "logs", "version", "demo"):
+        assert f" {command} " in done.stdout
+    assert "3 nothing is running" in " ".join(done.stdout.split())
+
+
+def test_help_imports_none_of_the_heavy_libraries(tmp_path: Path) -> None:
+    code = (
+        "import sys, pointsman.cli.main\n"
+        "heavy = {'ray', 'mlflow', 'torch', 'numpy', 'onnxruntime', 'fastapi', 'psycopg', 'pydantic', 'sklearn'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", [("get",), ("status",), ("explain", "abcdef"), ("delete", "pdg", "x")])
+def test_a_command_says_in_one_line_that_nothing_runs_and_what_to_do(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = pointsman(*command, home=tmp_path)
+    assert done.returncode == 3
+    error, hint = done.stderr.strip().splitlines()
+    assert error.startswith("error: nothing is running")
+    assert hint == "hint: start it with `pointsman up`"
+
+
+def test_a_mistake_in_a_document_is_told_with_its_place_and_the_nearest_name(tmp_path: Path) -> None:
+    text = (EXAMPLE / "graph.yaml").read_text().replace("certificates:", "certificate:")
+    (tmp_path / "graph.yaml").write_text(text)
+    done = pointsman("apply", "-f", str(tmp_path / "graph.yaml"), home=tmp_path)
+    assert done.returncode == 1
+    assert "spec.certificate" in done.stderr
+    assert '"certificates"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unknown_kind_gets_the_nearest_one(tmp_path: Path) -> None:
+    done = pointsman("get", "decisiongraf", home=tmp_path)
+    assert done.returncode == 2
+    assert "did you mean DecisionGraph?" in done.stderr
+
+
+def test_down_where_nothing_runs_does_nothing(tmp_path: Path) -> None:
+    done = pointsman("down", home=tmp_path)
+    assert (done.returncode, done.stdout.strip()) == (0, "nothing was running")

@@ -1,0 +1,198 @@
+"""The whole thing on real parts: the demo on Ray Serve, then faults, a moved alias, and the embedded host."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import orjson
+import psutil
+import pytest
+
+from pointsman.api.documents import load, plain
+from pointsman.demo.report import business
+from pointsman.demo.run import Outcome, Stage, run
+from pointsman.local.client import ControlClient, NotRunning
+from pointsman.local.home import Home
+from pointsman.local.keeper import keeper_of
+from pointsman.local.leftovers import marked
+from pointsman.local.postgres import PostgresServer
+from pointsman.local.up import down, up
+
+pytestmark = pytest.mark.slow
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
+SILENT = Stage(begin=lambda name, total: None, advance=lambda count: None)
+
+
+def until(fact: Callable[[], bool], seconds: float = 120) -> None:
+    """Wait for a fact."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, "it did not become so in time"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+    home = Home(tmp_path_factory.mktemp("home"))
+    yield home
+    down(home)
+    server = PostgresServer(home)
+    if server.user:
+        shutil.rmtree(server.data.parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def outcome(home: Home) -> Outcome:
+    return run(home, SILENT)
+
+
+@pytest.fixture
+def client(home: Home, outcome: Outcome) -> ControlClient:
+    client = ControlClient(home)
+    assert client.wait_ready(180)
+    return client
+
+
+def address(client: ControlClient) -> str:
+    return str(client.get("DecisionGraph", "card-fraud")["status"]["address"])
+
+
+def component(client: ControlClient, name: str) -> dict[str, object]:
+    try:
+        return next((each for each in client.status()["components"] if each["name"].startswith(name)), {})
+    except NotRunning:
+        return {}
+
+
+def decide(client: ControlClient, event_id: str) -> httpx2.Response:
+    event = {
+        "transaction_id": event_id,
+        "occurred_at": "2026-04-20T10:00:00Z",
+        "amount": "12.50",
+        "card_id": "card-x",
+        "terminal_id": "terminal-x",
+        "card_account": "account-x",
+    }
+    return httpx2.post(address(client), json=event, timeout=30)
+
+
+def test_the_demo_decides_its_stream_and_nothing_is_lost_or_doubled(outcome: Outcome) -> None:
+    assert outcome.conservation.broken() == ()
+    assert outcome.saturated.decided + outcome.paced.decided == len(outcome.recorded) >= 50_000
+    shares = {each.outcome: each for each in business(outcome.recorded, outcome.truth).outcomes}
+    assert shares["approve"].share > 0.9
+    assert shares["decline"].error is not None
+    assert shares["decline"].error < 0.1
+    assert outcome.conservation.freezes == outcome.conservation.observed > 100
+
+
+def test_every_object_is_ready_and_says_what_it_does_not_promise(client: ControlClient) -> None:
+    graph = client.get("DecisionGraph", "card-fraud")
+    conditions = {each["type"]: each for each in graph["status"]["conditions"]}
+    assert conditions["Ready"]["status"] == "True"
+    assert conditions["Certified"]["reason"] == "CertificatesNotRequired"
+    assert client.get("ModelDeployment", "fraud-scorer")["status"]["digest"].startswith("sha256:")
+
+
+def test_a_decision_can_be_explained_down_to_the_observed_freeze(client: ControlClient, outcome: Outcome) -> None:
+    record = client.explain_decision(str(outcome.example_decision))
+    assert record["ledger"]["holds"]
+    assert record["actions"][0]["effects"][-1]["state"] == "observed"
+    assert record["revision"]["models"]["boosted"]["placement"] == "Inline"
+    assert record["revision"]["models"]["baseline"]["placement"] == "Remote"
+
+
+def test_one_event_is_answered_and_bad_input_is_told_where(client: ControlClient) -> None:
+    assert decide(client, "sync-1").json()["outcome"] == "approve"
+    assert decide(client, "sync-1").json()["duplicate"] is True
+    broken = httpx2.post(address(client), json={"transaction_id": "sync-2"}, timeout=30)
+    assert broken.status_code == 422
+    assert "occurred_at" in broken.json()["error"]
+    assert httpx2.post(address(client), content=b"{", timeout=30).status_code == 400
+    assert httpx2.post(address(client), content=b" " * (8 * 1024 * 1024 + 1), timeout=30).status_code == 413
+
+
+@pytest.mark.parametrize("name", ["model-fraud-baseline", "dispatcher", "accounts", "mlflow", "postgres"])
+def test_a_process_that_is_killed_comes_back(client: ControlClient, name: str) -> None:
+    before = component(client, name)
+    os.kill(int(str(before["pid"])), signal.SIGKILL)
+    until(lambda: component(client, name).get("pid") not in (None, before["pid"]))
+    assert client.wait_ready(120)
+    assert decide(client, f"after-{name}").status_code == 200
+
+
+def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient, home: Home) -> None:
+    before = client.get("DecisionGraph", "card-fraud")["status"]["revision"]
+    version = client.get("ModelDeployment", "fraud-scorer")["status"]["version"]
+    mlflow = component(client, "mlflow")["address"]
+    api = f"{mlflow}/api/2.0/mlflow"
+    source = httpx2.get(f"{api}/model-versions/get", params={"name": "fraud-baseline", "version": "1"}).json()
+    made = httpx2.post(
+        f"{api}/model-versions/create",
+        json={"name": "fraud-scorer", "source": source["model_version"]["source"]},
+        timeout=30,
+    ).json()["model_version"]["version"]
+    httpx2.post(f"{api}/registered-models/alias", json={"name": "fraud-scorer", "alias": "champion", "version": made})
+
+    def switched() -> bool:
+        assert decide(client, f"moving-{time.time_ns()}").status_code == 200
+        return bool(client.get("DecisionGraph", "card-fraud")["status"]["revision"] != before)
+
+    until(switched, 60)
+    after = client.get("ModelDeployment", "fraud-scorer")["status"]
+    assert (version, after["version"]) == ("1", made)
+    assert [each["version"] for each in after["history"]] == ["1", made]
+
+
+def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_path: Path) -> None:
+    documents = [plain(each) for each in load(EXAMPLE)]
+    for each in documents:
+        if each["kind"] == "DecisionGraph":
+            each["spec"]["runtime"] = {"type": "Embedded"}
+    client.apply(documents)
+    until(lambda: client.get("DecisionGraph", "card-fraud")["status"].get("runtime") == "Embedded")
+    assert client.wait_ready(60)
+    first = decide(client, "sync-1").json()
+    assert first["duplicate"] is True
+    assert decide(client, "embedded-1").json()["outcome"] == "approve"
+
+
+def test_a_killed_supervisor_is_replaced_and_everything_with_it(client: ControlClient, home: Home) -> None:
+    keeper = keeper_of(home)
+    assert keeper is not None
+    (supervisor,) = [each for each in keeper.children() if "pointsman.local.supervisor" in each.cmdline()]
+    supervisor.kill()
+    until(lambda: not psutil.pid_exists(supervisor.pid))
+    until(lambda: bool(component(client, "postgres").get("pid")))
+    assert client.wait_ready(120)
+    assert decide(client, "after-supervisor").status_code == 200
+
+
+def test_after_down_nothing_is_left_and_up_brings_all_of_it_back(client: ControlClient, home: Home) -> None:
+    assert down(home)
+    assert marked(home.instance) == []
+    with pytest.raises(NotRunning):
+        client.status()
+    assert up(home, timeout=120)
+    assert decide(ControlClient(home), "sync-1").json()["duplicate"] is True
+
+
+def test_deleting_what_is_still_referred_to_is_refused(home: Home, outcome: Outcome) -> None:
+    from pointsman.local.client import ControlError
+
+    client = ControlClient(home)
+    with pytest.raises(ControlError, match="still referred to"):
+        client.delete("EventStream", "transactions")
+
+
+def test_the_files_of_a_home_are_for_its_owner_alone(home: Home, outcome: Outcome) -> None:
+    assert home.root.stat().st_mode & 0o077 == 0
+    config = home.config / "graph-card-fraud.json"
+    assert config.stat().st_mode & 0o077 == 0
+    assert orjson.loads(config.read_bytes())["controlToken"]
