@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -29,9 +30,7 @@ class ControlClient:
     """Asks the supervisor of one home."""
 
     def __init__(self, home: Home) -> None:
-        self._client = httpx2.Client(
-            transport=httpx2.HTTPTransport(uds=str(home.control_socket)), base_url="http://pointsman", timeout=60
-        )
+        self._socket = str(home.control_socket)
 
     def status(self) -> dict[str, Any]:
         """Processes and objects."""
@@ -86,8 +85,12 @@ class ControlClient:
 
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
-            response = self._client.request(method, path, **arguments)
-        except httpx2.TransportError as error:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(self._socket)
+            transport = httpx2.HTTPTransport(uds=self._socket)
+            with httpx2.Client(transport=transport, base_url="http://pointsman", timeout=60) as client:
+                response = client.request(method, path, **arguments)
+        except (OSError, httpx2.TransportError) as error:
             raise NotRunning(str(error)) from error
         body = response.json()
         if response.status_code < 400:

@@ -129,6 +129,8 @@ def _by_name(value: Any, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
             if wrapper in value:
                 return _by_name(value[wrapper], inputs)
         if "columns" in value and "data" in value:
+            if any(len(row) != len(value["columns"]) for row in value["data"]):
+                raise KeyError("rows of another length than the columns")
             value = {name: [row[at] for row in value["data"]] for at, name in enumerate(value["columns"])}
     if isinstance(value, list):
         if value and isinstance(value[0], dict):
