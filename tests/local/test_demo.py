@@ -73,7 +73,7 @@ def component(client: ControlClient, name: str) -> dict[str, object]:
 def decide(client: ControlClient, event_id: str) -> httpx2.Response:
     event = {
         "transaction_id": event_id,
-        "occurred_at": "2026-04-20T10:00:00Z",
+        "occurred_at": "2026-04-05T01:00:00Z",
         "amount": "12.50",
         "card_id": "card-x",
         "terminal_id": "terminal-x",
@@ -132,10 +132,11 @@ def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient,
     version = client.get("ModelDeployment", "fraud-scorer")["status"]["version"]
     mlflow = component(client, "mlflow")["address"]
     api = f"{mlflow}/api/2.0/mlflow"
-    source = httpx2.get(f"{api}/model-versions/get", params={"name": "fraud-baseline", "version": "1"}).json()
+    found = httpx2.get(f"{api}/model-versions/get", params={"name": "fraud-baseline", "version": "1"}).json()
+    source = {key: found["model_version"][key] for key in ("source", "run_id", "model_id")}
     made = httpx2.post(
         f"{api}/model-versions/create",
-        json={"name": "fraud-scorer", "source": source["model_version"]["source"]},
+        json={"name": "fraud-scorer", **source},
         timeout=30,
     ).json()["model_version"]["version"]
     httpx2.post(f"{api}/registered-models/alias", json={"name": "fraud-scorer", "alias": "champion", "version": made})

@@ -103,7 +103,9 @@ def test_http_grpc_and_our_own_client_give_the_same_scores(server: Server, names
                 tensors.append(module.InferInput(name, list(array.shape), "FP32"))
                 tensors[-1].set_data_from_numpy(array)
             scores[module.__name__] = client.infer("fraud-scorer", tensors).as_numpy("probability").ravel().tolist()
-    scores["ours"] = HttpModel(server.url, "fraud-scorer", "7").infer(inputs)["probability"].ravel().tolist()
+    ours = HttpModel(server.url, "fraud-scorer", "7")
+    scores["ours"] = ours.infer(inputs)["probability"].ravel().tolist()
+    ours.close()
     answer = httpx2.post(f"{server.url}/v2/models/fraud-scorer/infer", json=as_json(inputs)).json()
     (json_scores,) = [each["data"] for each in answer["outputs"] if each["name"] == "probability"]
     scores["json"] = np.array(json_scores, dtype=np.float32).tolist()

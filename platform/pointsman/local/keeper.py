@@ -27,6 +27,10 @@ QUICK_FAILURES = 5
 """So many deaths, each within `QUICK_SECONDS` of its start, and the keeper gives up."""
 
 
+_started: list[subprocess.Popen[bytes]] = []
+"""Keepers that outlive us on purpose: to forget one would be called a leak."""
+
+
 def start_keeper(home: Home) -> int:
     """Start a keeper that outlives this process and its terminal; returns its pid."""
     home.create()
@@ -39,6 +43,7 @@ def start_keeper(home: Home) -> int:
             cwd="/",
             start_new_session=True,
         )
+    _started.append(process)
     return process.pid
 
 
