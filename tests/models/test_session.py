@@ -79,7 +79,7 @@ def lookup(made):
 
 def test_values_that_the_model_cannot_use_fail_that_call_alone_and_print_nothing(session, made, capfd):
     model = session(lookup(made))
-    with pytest.raises(RunFailed, match="does not take these values.*out of data bounds"):
+    with pytest.raises(RunFailed, match=r"does not take these values.*out of data bounds"):
         model.infer({"x": column(7)})
     assert model.infer({"x": column(2)})["y"].tolist() == [[3.0]]
     assert capfd.readouterr() == ("", "")
@@ -127,18 +127,18 @@ def test_a_model_that_says_any_batch_and_takes_one_row_is_not_ready(session, mad
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 1])
     node = helper.make_node("Reshape", ["x", "shape"], ["y"])
     model = made.model([node], {"x": COLUMN}, {"y": COLUMN}, initializers=[shape])
-    with pytest.raises(ProbeFailed, match="answers one row, but not 2 at once"):
+    with pytest.raises(ProbeFailed, match=r"answers one row, but not 2 at once"):
         session(model).probe()
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0], ids=["nan", "minus infinity"])
 def test_a_model_that_answers_its_example_with_no_number_is_not_ready(session, made, value):
-    with pytest.raises(ProbeFailed, match='"y" that is not finite'):
+    with pytest.raises(ProbeFailed, match=r'"y" that is not finite'):
         session(made.one_node("Log"), input_example={"x": [[value]]}).probe()
 
 
 def test_a_model_that_fails_on_its_example_is_not_ready(session, made):
-    with pytest.raises(ProbeFailed, match="does not answer its example"):
+    with pytest.raises(ProbeFailed, match=r"does not answer its example"):
         session(lookup(made), input_example={"x": [[5.0]]}).probe()
 
 

@@ -94,7 +94,7 @@ def example(folder: Path, description: Mapping[str, Any], inputs: Sequence[Tenso
     try:
         given = _by_name(json.loads(_text(file)), inputs)
         arrays = {each.name: _shaped(each, given[each.name]) for each in inputs}
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
         raise ArtifactRefused(
             f'an input example that does not fit the model\'s inputs: "{file}": log the model with its example'
         ) from error
@@ -129,8 +129,6 @@ def _by_name(value: Any, inputs: Sequence[TensorSpec]) -> dict[str, Any]:
             if wrapper in value:
                 return _by_name(value[wrapper], inputs)
         if "columns" in value and "data" in value:
-            if any(len(row) != len(value["columns"]) for row in value["data"]):
-                raise KeyError("rows of another length than the columns")
             value = {name: [row[at] for row in value["data"]] for at, name in enumerate(value["columns"])}
     if isinstance(value, list):
         if value and isinstance(value[0], dict):

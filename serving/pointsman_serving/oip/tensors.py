@@ -20,7 +20,7 @@ Array = npt.NDArray[Any]
 
 _DTYPES = {name: np.dtype(type_).newbyteorder("<") for name, type_ in NUMPY_TYPES.items()}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
-_JSON_TYPES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}, "O": {str}}
+_PYTHON_TYPES: dict[str, set[type]] = {"b": {bool}, "i": {int}, "u": {int}, "f": {int, float}, "O": {str, bytes}}
 _UNHONOURED = frozenset(
     {"shared_memory_region", "classification", "sequence_id", "sequence_start", "sequence_end"},
 )
@@ -80,14 +80,14 @@ def from_json(data: object, dtype: np.dtype[Any], shape: tuple[int, ...], place:
     flat, sizes = _flat(data, place)
     if len(sizes) > 1 and sizes != shape:
         raise InvalidRequest(f"{place}.data: it is nested as {list(sizes)}, the shape is {list(shape)}")
-    if len(flat) != math.prod(shape):
-        raise InvalidRequest(f"{place}.data: {len(flat)} elements, the shape {list(shape)} has another number")
     return from_list(flat, dtype, shape, f"{place}.data")
 
 
 def from_list(flat: list[Any], dtype: np.dtype[Any], shape: tuple[int, ...], place: str) -> Array:
-    """A tensor from as many Python values as its shape has. Raises InvalidRequest for one that is not of its type."""
-    if not set(map(type, flat)) <= _JSON_TYPES[dtype.kind]:
+    """A tensor from Python values. Raises InvalidRequest where one is not of its type, or their number does not fit."""
+    if len(flat) != math.prod(shape):
+        raise InvalidRequest(f"{place}: {len(flat)} elements, the shape {list(shape)} has another number")
+    if not set(map(type, flat)) <= _PYTHON_TYPES[dtype.kind]:
         raise InvalidRequest(f"{place}: the elements are not all of {_NAMES[dtype]}")
     if dtype.kind == "O":
         return _shaped(_objects(flat), shape, place)
