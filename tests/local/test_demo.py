@@ -133,7 +133,8 @@ def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient,
     mlflow = component(client, "mlflow")["address"]
     api = f"{mlflow}/api/2.0/mlflow"
     found = httpx2.get(f"{api}/model-versions/get", params={"name": "fraud-baseline", "version": "1"}).json()
-    source = {key: found["model_version"][key] for key in ("source", "run_id", "model_id")}
+    known = found["model_version"]
+    source = {"source": known["source"], "run_id": known["run_id"], "model_id": known["source"].rpartition("/")[2]}
     made = httpx2.post(
         f"{api}/model-versions/create",
         json={"name": "fraud-scorer", **source},
@@ -152,6 +153,7 @@ def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient,
 
 
 def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_path: Path) -> None:
+    assert decide(client, "on-ray").status_code == 200
     documents = [plain(each) for each in load(EXAMPLE)]
     for each in documents:
         if each["kind"] == "DecisionGraph":
@@ -159,8 +161,7 @@ def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_
     client.apply(documents)
     until(lambda: client.get("DecisionGraph", "card-fraud")["status"].get("runtime") == "Embedded")
     assert client.wait_ready(60)
-    first = decide(client, "sync-1").json()
-    assert first["duplicate"] is True
+    assert decide(client, "on-ray").json()["duplicate"] is True
     assert decide(client, "embedded-1").json()["outcome"] == "approve"
 
 
@@ -176,12 +177,13 @@ def test_a_killed_supervisor_is_replaced_and_everything_with_it(client: ControlC
 
 
 def test_after_down_nothing_is_left_and_up_brings_all_of_it_back(client: ControlClient, home: Home) -> None:
+    assert decide(client, "before-down").status_code == 200
     assert down(home)
     assert marked(home.instance) == []
     with pytest.raises(NotRunning):
         client.status()
     assert up(home, timeout=120)
-    assert decide(ControlClient(home), "sync-1").json()["duplicate"] is True
+    assert decide(ControlClient(home), "before-down").json()["duplicate"] is True
 
 
 def test_deleting_what_is_still_referred_to_is_refused(home: Home, outcome: Outcome) -> None:
