@@ -70,12 +70,12 @@ def component(client: ControlClient, name: str) -> dict[str, object]:
         return {}
 
 
-def decide(client: ControlClient, event_id: str) -> httpx2.Response:
+def decide(client: ControlClient, event_id: str, card: str = "card-x") -> httpx2.Response:
     event = {
         "transaction_id": event_id,
         "occurred_at": "2026-04-05T01:00:00Z",
         "amount": "12.50",
-        "card_id": "card-x",
+        "card_id": card,
         "terminal_id": "terminal-x",
         "card_account": "account-x",
     }
@@ -162,7 +162,7 @@ def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_
     until(lambda: client.get("DecisionGraph", "card-fraud")["status"].get("runtime") == "Embedded")
     assert client.wait_ready(60)
     assert decide(client, "on-ray").json()["duplicate"] is True
-    assert decide(client, "embedded-1").json()["outcome"] == "approve"
+    assert decide(client, "embedded-1", "card-y").json()["outcome"] == "approve"
 
 
 def test_a_killed_supervisor_is_replaced_and_everything_with_it(client: ControlClient, home: Home) -> None:

@@ -30,6 +30,7 @@ def mlflow_spec(home: Home, postgres: PostgresServer, port: int) -> ProcessSpec:
                  "--port", str(port), "--log-level", "warning", "--timeout-graceful-shutdown", "2"),
         environment={
             "_MLFLOW_SERVER_FILE_STORE": store,
+            "MLFLOW_TRACKING_URI": store,  # else it looks for logged models elsewhere until somebody asks for a run
             "_MLFLOW_SERVER_ARTIFACT_ROOT": home.artifacts.as_uri(),
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
