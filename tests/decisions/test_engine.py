@@ -111,6 +111,15 @@ def test_a_broken_event_is_a_dead_letter_once_however_often_it_is_sent(
     assert (counts(database_url)["dead"], counts(database_url)["duplicates"]) == (1, 1)
 
 
+def test_an_id_that_cannot_be_stored_is_a_dead_letter_and_harms_no_neighbour(
+    open_engine, submit, event, database_url
+) -> None:
+    answers = submit(open_engine(), [event(), event(transaction_id="a\0b"), event()])
+    assert [each.get("outcome") for each in answers] == ["approve", None, "approve"]
+    assert answers[1]["id"] is None
+    assert counts(database_url)["dead"] == 1
+
+
 def test_history_warms_up_features_and_is_not_decided(open_engine, submit, event, database_url) -> None:
     engine = open_engine()
     assert engine.import_history([event(), event()]) == (2, 0)

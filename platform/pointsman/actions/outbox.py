@@ -278,7 +278,7 @@ def say_no_target(cursor: Cursor[TupleRow], known: Collection[str]) -> None:
 
 
 def take_budget(cursor: Cursor[TupleRow], target: str) -> bool:
-    """Become the one dispatcher that spends a target's budget, until this session ends; False while another one is."""
+    """Become the one dispatcher that spends a target's budget, until its connection ends; False while another one is."""
     row = cursor.execute("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (BUDGET_LOCK, target)).fetchone()
     return row is not None and bool(row[0])
 

@@ -110,8 +110,11 @@ def accept(graph: CompiledGraph, rows: Sequence[object], known: Known, *, source
 
 
 def _id_of(row: object, field: str) -> str | None:
+    """The id that a broken event names, where it can be stored: text without U+0000 or half surrogates."""
     value = row.get(field) if isinstance(row, dict) else None
-    return value if isinstance(value, str) and 0 < len(value) <= 256 else None
+    if not isinstance(value, str) or not 0 < len(value) <= 256 or "\0" in value:
+        return None
+    return value if value.isascii() or value.encode(errors="ignore").decode() == value else None
 
 
 def _dead_letter(

@@ -1,26 +1,40 @@
 """Decides what a ModelDeployment needs: which revisions run, which one serves, and what its status says.
 
 Called by every world with what it has observed. The old revision serves until the new one has answered its probe; then
-traffic moves, and the old one goes when nobody uses it any more.
+what uses the model moves, and the old one goes when nobody uses it any more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
-from pointsman.api.conditions import Condition, Status, ready
+from pointsman.api.conditions import Condition, Status
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman.api.reasons import Reason
+from pointsman.deployments.asked import asked
+from pointsman.planning import Told, judge, set_aside
+
+HISTORY = 20
+"""So many of the versions that served are remembered in the status."""
+WAITING = frozenset({Reason.RegistryUnreachable, Reason.Resolving})
+"""Troubles of a reference that pass by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pinned:
-    """A reference, resolved: the version and the bytes."""
+    """A reference, resolved: what was asked for, which version it meant, and the bytes."""
 
+    uri: str
     version: str
     digest: str
+
+    @property
+    def revision(self) -> str:
+        """The short name of these bytes."""
+        return self.digest.removeprefix("sha256:")[:8]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +54,23 @@ class RevisionState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Abilities:
+    """What a world honours: the runtimes it can run, and what it sets aside (path → what that means here).
+
+    A path stands for all that lies below it; the longest one that fits is told.
+    """
+
+    runtimes: frozenset[str]
+    sets_aside: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Observed:
-    """One ModelDeployment as it is seen. `in_use` are the digests that graphs serve with."""
+    """One ModelDeployment as it is seen.
+
+    `wanted` is what its reference means now, `serving` what was decided to serve before, `in_use` what graphs still serve
+    with, `running` the state by digest of what runs, `history` what the status says of the versions before.
+    """
 
     deployment: ModelDeployment
     generation: int
@@ -49,130 +78,171 @@ class Observed:
     trouble: Unresolved | None
     serving: Pinned | None
     running: Mapping[str, RevisionState]
-    in_use: frozenset[str]
+    in_use: tuple[Pinned, ...]
+    abilities: Abilities
+    history: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is to be: the revisions that run, in order of importance, the one that serves, and the conditions."""
+    """What is to be: the revisions that run, in order of importance, the one that serves, and what the status says.
+
+    `answers`: whether the one that serves answers, whatever else is still to come.
+    """
 
     run: tuple[Pinned, ...]
     serve: Pinned | None
-    conditions: tuple[Condition, ...]
+    answers: bool
+    told: Told
 
 
-RUNTIMES_HERE = frozenset({"Native"})
-
-
-def decide(observed: Observed) -> Plan:
-    """The plan for one world-independent observation. The same observation gives the same plan."""
-    refused = runtime_is_not_here(observed)
-    if refused is not None:
-        return _with_ready((), None, [refused, *_honoured(observed)], observed)
-    wanted = observed.wanted or observed.serving
-    serve = observed.serving
-    if observed.wanted is not None and _answers(observed, observed.wanted):
-        serve = observed.wanted
-    run = [each for each in (serve, wanted) if each is not None]
-    run += [
-        Pinned(version="", digest=digest)
-        for digest in observed.running
-        if digest in observed.in_use and digest not in {each.digest for each in run}
-    ]
-    unique = tuple({each.digest: each for each in run}.values())
-    return _with_ready(unique, serve, [_resolved(observed), _serving(observed, serve), *_honoured(observed)], observed)
-
-
-def runtime_is_not_here(observed: Observed) -> Condition | None:
-    """A runtime that this world cannot run, said with the way out."""
-    runtime = observed.deployment.spec.runtime.type
-    if runtime in RUNTIMES_HERE:
-        return None
-    return _condition(
-        observed,
-        "ModelReady",
-        "False",
-        Reason.NotHonouredHere,
-        f'spec.runtime.type: "{runtime}" does not run on this machine: choose {" or ".join(sorted(RUNTIMES_HERE))}',
+def decide(observed: Observed, now: datetime) -> Plan:
+    """The plan for one observation. The same observation gives the same plan; `now` dates a change of version."""
+    serve = what_serves(observed)
+    facts = (the_reference_is_resolved, the_model_is_ready, the_newest_takes_over, everything_is_honoured)
+    answers = serve is not None and _state(observed, serve) == "Answering"
+    return Plan(
+        run=what_runs(observed),
+        serve=serve,
+        answers=answers,
+        told=Told(
+            conditions=judge(facts, observed, generation=observed.generation),
+            fields={
+                "uri": serve.uri if serve else None,
+                "version": serve.version if serve else None,
+                "digest": serve.digest if serve else None,
+                "revision": serve.revision if serve else None,
+                "trafficPercent": None if serve is None else 100 if _is_newest(observed, serve) else 0,
+                "replicas": int(answers),
+                "history": _history(observed.history, serve, now),
+            },
+        ),
     )
 
 
-def not_honoured(deployment: ModelDeployment) -> tuple[tuple[str, str], ...]:
-    """What the local world sets aside, as (path, what it means)."""
-    spec, found = deployment.spec, list[tuple[str, str]]()
-    given = spec.model_fields_set
-    if spec.autoscaling.type != "None":
-        found.append(("spec.autoscaling", "one process serves"))
-    limits = {**(spec.resources.limits or {}), **(spec.resources.requests or {})}
-    if any("/" in name for name in limits):
-        found.append(("spec.resources", "no GPU is used"))
-    elif "resources" in given:
-        found.append(("spec.resources", "neither CPU nor memory is limited"))
-    if spec.pod_template is not None:
-        found.append(("spec.podTemplate", "there are no pods"))
-    if spec.route is not None:
-        found.append(("spec.route", "it is reached on loopback alone"))
-    if spec.slo is not None:
-        found.append(("spec.slo", "no budget is kept"))
-    if spec.rollout.type not in ("RollingUpdate",):
-        found.append(("spec.rollout", "the new revision takes over once it answers"))
-    return tuple(found)
+def what_serves(observed: Observed) -> Pinned | None:
+    """The revision that serves: the wanted one once it answers, until then the one before."""
+    wanted, serving = observed.wanted, observed.serving
+    if not _can_run(observed):
+        return None
+    if wanted is None or (serving is not None and serving.digest == wanted.digest and serving.uri == wanted.uri):
+        return serving  # other versions of the same bytes change nothing
+    if serving is not None and serving.digest == wanted.digest:
+        return Pinned(uri=wanted.uri, version=serving.version, digest=serving.digest)
+    return wanted if _state(observed, wanted) == "Answering" else serving
 
 
-def _answers(observed: Observed, pinned: Pinned) -> bool:
-    state = observed.running.get(pinned.digest)
-    return state is not None and state.state == "Answering"
+def what_runs(observed: Observed) -> tuple[Pinned, ...]:
+    """The serving revision, the wanted one, and those before them that graphs have not left yet."""
+    if not _can_run(observed):
+        return ()
+    run = dict[str, Pinned]()
+    for each in (what_serves(observed), observed.wanted, *observed.in_use):
+        if each is not None:
+            run.setdefault(each.digest, each)
+    return tuple(run.values())
 
 
-def _resolved(observed: Observed) -> Condition:
+def the_reference_is_resolved(observed: Observed) -> Condition:
     trouble, wanted = observed.trouble, observed.wanted
     uri = observed.deployment.spec.model.uri
-    if trouble is not None and wanted is None:
-        waiting: Status = "Unknown" if trouble.reason is Reason.RegistryUnreachable else "False"
-        return _condition(observed, "Resolved", waiting, trouble.reason, trouble.message)
+    if wanted is None and trouble is None:
+        return _condition("Resolved", "Unknown", Reason.Resolving, f'"{uri}" is being resolved')
     if wanted is None:
-        return _condition(observed, "Resolved", "Unknown", Reason.Resolving, f'"{uri}" is being resolved')
+        assert trouble is not None
+        waiting: Status = "Unknown" if trouble.reason in WAITING else "False"
+        return _condition("Resolved", waiting, trouble.reason, trouble.message)
     if trouble is not None:
         kept = f"version {wanted.version} stays pinned: {trouble.message}"
-        return _condition(observed, "Resolved", "True", trouble.reason, kept)
-    return _condition(observed, "Resolved", "True", Reason.Resolved, f'"{uri}" is version {wanted.version}')
+        return _condition("Resolved", "True" if trouble.reason in WAITING else "False", trouble.reason, kept)
+    same = ""
+    if observed.serving is not None and _same_bytes_of_another_version(observed.serving, wanted):
+        same = f", with the same files as version {observed.serving.version}, which serves"
+    return _condition("Resolved", "True", Reason.Resolved, f'"{uri}" is version {wanted.version}{same}')
 
 
-def _serving(observed: Observed, serve: Pinned | None) -> Condition:
-    wanted = observed.wanted
-    state = observed.running.get(wanted.digest) if wanted is not None else None
-    if serve is not None and _answers(observed, serve):
-        if wanted is None or serve.digest == wanted.digest:
-            return _condition(observed, "ModelReady", "True", Reason.ModelServing, f"version {serve.version} answers")
-        cause = f": {state.cause}" if state is not None and state.cause else ""
-        return _condition(
-            observed,
-            "ModelReady",
-            "True",
-            Reason.NewRevisionProposed,
-            f"version {serve.version} serves until version {wanted.version} answers{cause}",
-        )
+def the_model_is_ready(observed: Observed) -> Condition:
+    runtime, wanted = observed.deployment.spec.runtime.type, observed.wanted
+    if not _can_run(observed):
+        message = f'spec.runtime.type: "{runtime}" cannot run here: choose {_runtimes(observed)}'
+        return _condition("ModelReady", "False", Reason.NotHonouredHere, message)
+    shown = what_serves(observed) or wanted
+    if shown is None:
+        return _condition("ModelReady", "Unknown", Reason.Resolving, "no version is known yet")
+    state = observed.running.get(shown.digest)
+    if state is not None and state.state == "Answering":
+        return _condition("ModelReady", "True", Reason.ModelServing, f"version {shown.version} answers")
     if state is not None and state.state == "Failing":
-        return _condition(observed, "ModelReady", "False", Reason.Crashing, f"the model server ends: {state.cause}")
+        message = f"the server of version {shown.version} ends again and again: {state.cause}"
+        return _condition("ModelReady", "False", Reason.Crashing, message)
+    cause = f": {state.cause}" if state is not None and state.cause else ""
+    message = f"version {shown.version} has not answered yet{cause}"
+    return _condition("ModelReady", "Unknown", Reason.ModelStarting, message)
+
+
+def the_newest_takes_over(observed: Observed) -> Condition | None:
+    """Said while another revision than the wanted one serves. A reference that was changed is not Ready until then."""
+    wanted, serve = observed.wanted, what_serves(observed)
+    if serve is None or (wanted is not None and _is_newest(observed, serve)):
+        return None
+    asked_for_another = serve.uri != observed.deployment.spec.model.uri
     if wanted is None:
-        return _condition(observed, "ModelReady", "Unknown", Reason.Resolving, "no version is known yet")
-    return _condition(
-        observed, "ModelReady", "Unknown", Reason.ModelStarting, f"version {wanted.version} has not answered yet"
-    )
+        if not asked_for_another:
+            return None
+        message = f'version {serve.version} of "{serve.uri}" serves until the new reference is resolved'
+        return _condition("Rollout", "Unknown", Reason.Progressing, message)
+    state = observed.running.get(wanted.digest)
+    if state is not None and state.state == "Failing":
+        message = f"version {serve.version} goes on serving, version {wanted.version} fails: {state.cause}"
+        return _condition("Rollout", "False", Reason.Crashing, message)
+    message = f"version {serve.version} serves until version {wanted.version} answers"
+    return _condition("Rollout", "Unknown" if asked_for_another else "True", Reason.NewRevisionProposed, message)
 
 
-def _honoured(observed: Observed) -> list[Condition]:
-    aside = not_honoured(observed.deployment)
-    if not aside:
-        return []
-    told = "; ".join(f"{path}: {meaning}" for path, meaning in aside)
-    message = f"not on this machine: {told}"
-    return [_condition(observed, "Honoured", "False", Reason.NotHonouredHere, message)]
+def everything_is_honoured(observed: Observed) -> Condition:
+    found = dict[str, str]()
+    for path in asked(observed.deployment):
+        places = [place for place in observed.abilities.sets_aside if _lies_in(path, place)]
+        if places:
+            found[path] = observed.abilities.sets_aside[max(places, key=len)]
+    if not _can_run(observed):
+        runtime = observed.deployment.spec.runtime.type
+        found["spec.runtime.type"] = f'"{runtime}" cannot run here: choose {_runtimes(observed)}'
+    return set_aside(found)
 
 
-def _condition(observed: Observed, type_: str, status: Status, reason: Reason, message: str) -> Condition:
-    return Condition(type=type_, status=status, reason=reason, message=message, observed_generation=observed.generation)
+def _lies_in(path: str, place: str) -> bool:
+    return path == place or path.startswith((f"{place}.", f"{place}["))
 
 
-def _with_ready(run: tuple[Pinned, ...], serve: Pinned | None, conditions: list[Condition], observed: Observed) -> Plan:
-    return Plan(run=run, serve=serve, conditions=(*conditions, ready(conditions, generation=observed.generation)))
+def _can_run(observed: Observed) -> bool:
+    return observed.deployment.spec.runtime.type in observed.abilities.runtimes
+
+
+def _runtimes(observed: Observed) -> str:
+    return " or ".join(sorted(observed.abilities.runtimes))
+
+
+def _state(observed: Observed, pinned: Pinned) -> str | None:
+    state = observed.running.get(pinned.digest)
+    return None if state is None else state.state
+
+
+def _is_newest(observed: Observed, serve: Pinned) -> bool:
+    return observed.wanted is None or observed.wanted.digest == serve.digest
+
+
+def _same_bytes_of_another_version(serving: Pinned, wanted: Pinned) -> bool:
+    return serving.digest == wanted.digest and serving.version != wanted.version
+
+
+def _history(before: tuple[Mapping[str, Any], ...], serve: Pinned | None, now: datetime) -> list[Mapping[str, Any]]:
+    """Which version served from when, the newest last."""
+    if serve is None or (before and before[-1]["digest"] == serve.digest):
+        return list(before)
+    since = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [*before, {"version": serve.version, "digest": serve.digest, "servedFrom": since}][-HISTORY:]
+
+
+def _condition(type_: str, status: Status, reason: Reason, message: str) -> Condition:
+    return Condition(type=type_, status=status, reason=reason, message=message)

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pointsman.api.conditions import Condition
 from pointsman.api.feature_view import FeatureView
 from pointsman.api.reasons import Reason
-from pointsman.ingest.plan import finish
+from pointsman.planning import Told, judge
 
 
-def conditions(view: FeatureView, *, generation: int, stream_exists: bool, broken: str | None) -> tuple[Condition, ...]:
-    """`broken` says why the view does not compile against its stream, or None."""
-    stream = view.spec.source_ref.name
-    if not stream_exists:
-        message = f'EventStream "{stream}" does not exist: apply it'
-        found = [Condition(type="Compiled", status="False", reason=Reason.StreamNotFound, message=message)]
-    elif broken is not None:
-        found = [Condition(type="Compiled", status="False", reason=Reason.InvalidSpec, message=broken)]
-    else:
-        found = [Condition(type="Compiled", status="True", reason=Reason.Compiled)]
-    return finish(found, generation)
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """One view as it is seen. `broken` says why it does not compile against its stream; else it has a version."""
+
+    view: FeatureView
+    generation: int
+    stream_exists: bool
+    version: str | None
+    broken: str | None
+
+
+def decide(observed: Observed) -> Told:
+    """What the status says. The same observation gives the same."""
+    conditions = judge((it_compiles,), observed, generation=observed.generation)
+    return Told(conditions=conditions, fields={"version": observed.version})
+
+
+def it_compiles(observed: Observed) -> Condition:
+    if not observed.stream_exists:
+        message = f'EventStream "{observed.view.spec.source_ref.name}" does not exist: apply it'
+        return Condition(type="Compiled", status="False", reason=Reason.StreamNotFound, message=message)
+    if observed.broken is not None:
+        return Condition(type="Compiled", status="False", reason=Reason.InvalidSpec, message=observed.broken)
+    return Condition(type="Compiled", status="True", reason=Reason.Compiled)

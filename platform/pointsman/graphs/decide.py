@@ -129,7 +129,7 @@ def _infer(
     failed = np.zeros(rows, dtype=np.bool_)
     complete = ~incomplete
     whole = bool(complete.all())
-    values = dict[str, npt.NDArray[np.float64]]()
+    values: dict[str, npt.NDArray[np.float64]] = {}
     if complete.any():
         feed = {}
         for name, reference, dtype, rank in step.inputs:

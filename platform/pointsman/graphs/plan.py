@@ -1,60 +1,91 @@
-"""Decides what a DecisionGraph needs: whether its host runs, whether it must switch, and what its status says.
+"""Decides what a DecisionGraph needs: whether its host runs, starts again or switches, and what its status says.
 
-A graph waits for its stream, views, models, targets and secrets, says which one, and goes on by itself when it is there.
+A graph waits for its stream, views, models, targets and their secrets, says which one, and goes on by itself when it is
+there. A host that runs goes on with its revision, whatever becomes of what the graph refers to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pointsman.api.conditions import Condition
-from pointsman.api.decision_graph import DecisionGraph
+from pointsman.api.conditions import Condition, Status
+from pointsman.api.decision_graph import REVIEW, DecisionGraph
 from pointsman.api.reasons import Reason
 from pointsman.graphs.compile import GraphProblem, not_honoured
-from pointsman.ingest.plan import finish
+from pointsman.planning import Told, judge, set_aside
+
+PROBLEMS_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Something a graph refers to. `ready` is None where it does not exist."""
+    """Something a graph refers to. `ready` is None where it does not exist; `why` says what it lacks."""
 
     kind: str
     name: str
-    ready: Literal["True", "False", "Unknown"] | None
+    ready: Status | None
+    why: str = ""
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the graph resolves to now. A revision that differs is switched to; a `shape` that differs needs a new host.
+
+    `can_start`: whether every model that a host would call when it starts answers.
+    """
+
+    revision: str
+    shape: str
+    can_start: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostState:
-    """What is seen of a graph's host. `revision` is what it serves with."""
+    """What is seen of a graph's host. `revision` and the graph's `generation` in it are what it serves with, or was started
+    with while it does not answer; the generation is None where nobody knows.
+
+    `refused` is the revision that it would not take over, `cause` why it does not answer, or would not.
+    """
 
     running: bool
     answering: bool
+    shape: str | None = None
     revision: str | None = None
+    generation: int | None = None
+    refused: str | None = None
     cause: str = ""
     failing: bool = False
 
 
+NO_HOST = HostState(running=False, answering=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """One graph as it is seen. `revision` is the resolved one that should serve; None while something is missing."""
+    """One graph as it is seen. `wanted` is None while something that it refers to is missing.
+
+    `sets_aside` holds what this world does not honour of a graph (path → what that means here).
+    """
 
     graph: DecisionGraph
     generation: int
     needs: Sequence[Need]
     problems: Sequence[GraphProblem]
-    revision: str | None
+    wanted: Wanted | None
     host: HostState
+    address: str
+    sets_aside: Mapping[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Whether the host is to run, whether it is to switch to the wanted revision, and the conditions."""
+    """What becomes of the host: None leaves it as it is, running or not."""
 
-    run: bool
-    switch: bool
-    conditions: tuple[Condition, ...]
+    host: Literal["Start", "Restart", "Switch"] | None
+    told: Told
 
 
 NOT_FOUND = {
@@ -72,56 +103,141 @@ WAITING = {
 
 
 def decide(observed: Observed) -> Plan:
-    """A host that runs goes on with its revision, whatever has become of what it refers to."""
-    host = observed.host
-    resolvable = observed.revision is not None and not observed.problems
-    run = host.running or resolvable
-    switch = resolvable and host.answering and host.revision != observed.revision
-    found = [_references(observed), _valid(observed), _serving(observed, switch)]
-    if observed.graph.spec.certificates == "NotRequired":
-        message = "certificates: NotRequired: no band promises an error that was measured"
-        found.append(
-            Condition(type="Certified", status="False", reason=Reason.CertificatesNotRequired, message=message)
-        )
-    aside = not_honoured(observed.graph)
-    if aside:
-        message = "not in this version: " + "; ".join(f"{path}: {meaning}" for path, meaning in aside)
-        found.append(Condition(type="Honoured", status="False", reason=Reason.NotHonouredHere, message=message))
-    return Plan(run=run, switch=switch, conditions=finish(found, observed.generation))
+    """The plan for one observation. The same observation gives the same plan."""
+    facts = (
+        its_references_are_ready,
+        it_is_valid,
+        its_host_decides,
+        the_newest_revision_takes_over,
+        its_bands_are_certified,
+        everything_is_honoured,
+    )
+    spec, host = observed.graph.spec, observed.host
+    return Plan(
+        host=what_becomes_of_the_host(observed),
+        told=Told(
+            conditions=judge(facts, observed, generation=observed.generation),
+            fields={
+                "revision": host.revision if host.answering else None,
+                "url": observed.address,
+                "runtime": spec.runtime.type,
+                "bandSummary": ", ".join(_band(each.name, each.outcome, spec.certificates) for each in spec.bands),
+            },
+        ),
+    )
 
 
-def _references(observed: Observed) -> Condition:
-    for need in observed.needs:
-        if need.ready is None:
-            message = f'{need.kind} "{need.name}" does not exist: apply it'
-            return Condition(type="ReferencesResolved", status="False", reason=NOT_FOUND[need.kind], message=message)
+def what_becomes_of_the_host(observed: Observed) -> Literal["Start", "Restart", "Switch"] | None:
+    wanted, host = observed.wanted, observed.host
+    if wanted is None or observed.problems:
+        return None
+    if not host.running:
+        return "Start" if wanted.can_start else None
+    if host.shape != wanted.shape:
+        return "Restart" if wanted.can_start else None
+    if host.revision == wanted.revision:
+        return None
+    if host.answering:
+        return "Switch"
+    hopeless = host.failing or host.generation != observed.generation  # else it is let finish, and switches then
+    return "Restart" if hopeless and wanted.can_start else None
+
+
+def its_references_are_ready(observed: Observed) -> Condition:
+    missing = [need for need in observed.needs if need.ready is None]
+    if missing:
+        names = ", ".join(f'{need.kind} "{need.name}"' for need in missing)
+        ending = "does not exist: apply it" if len(missing) == 1 else "do not exist: apply them"
+        return _condition("ReferencesResolved", "False", NOT_FOUND[missing[0].kind], f"{names} {ending}")
     for need in observed.needs:
         if need.ready != "True":
-            message = f'{need.kind} "{need.name}" is not Ready'
-            return Condition(type="ReferencesResolved", status="Unknown", reason=WAITING[need.kind], message=message)
-    return Condition(type="ReferencesResolved", status="True", reason=Reason.ReferencesResolved)
+            reason = Reason.WaitingForSecrets if need.reason is Reason.SecretNotFound else WAITING[need.kind]
+            why = f": {need.why}" if need.why else ""
+            return _condition("ReferencesResolved", "Unknown", reason, f'{need.kind} "{need.name}" is not Ready{why}')
+    return _condition("ReferencesResolved", "True", Reason.ReferencesResolved)
 
 
-def _valid(observed: Observed) -> Condition:
+def it_is_valid(observed: Observed) -> Condition:
     if observed.problems:
-        first, more = observed.problems[0], len(observed.problems) - 1
-        message = f"{first}" + (f" (and {more} more)" if more else "")
-        return Condition(type="Valid", status="False", reason=first.reason, message=message)
-    if observed.revision is None:
-        message = "it is checked when all it refers to is there"
-        return Condition(type="Valid", status="Unknown", reason=Reason.Progressing, message=message)
-    return Condition(type="Valid", status="True", reason=Reason.Compiled)
-
-
-def _serving(observed: Observed, switch: bool) -> Condition:
-    host = observed.host
-    if switch:
-        message = "the host loads the new revision; the old one decides until then"
-        return Condition(type="HostReady", status="True", reason=Reason.SwitchingRevision, message=message)
-    if host.answering:
-        return Condition(type="HostReady", status="True", reason=Reason.HostServing)
-    if host.failing:
-        return Condition(
-            type="HostReady", status="False", reason=Reason.HostFailed, message=f"the host ends: {host.cause}"
+        shown = "; ".join(map(str, observed.problems[:PROBLEMS_SHOWN]))
+        more = len(observed.problems) - PROBLEMS_SHOWN
+        return _condition(
+            "Valid", "False", observed.problems[0].reason, shown + (f"; and {more} more" if more > 0 else "")
         )
-    return Condition(type="HostReady", status="Unknown", reason=Reason.HostStarting, message="the host is not up yet")
+    if observed.wanted is None:
+        return _condition("Valid", "Unknown", Reason.Progressing, "it is checked once all that it refers to is there")
+    return _condition("Valid", "True", Reason.Compiled)
+
+
+def its_host_decides(observed: Observed) -> Condition:
+    host, change = observed.host, what_becomes_of_the_host(observed)
+    if change == "Restart":
+        message = "the host starts again, with what the graph is now"
+        return _condition("HostReady", "Unknown", Reason.HostStarting, message)
+    if host.answering:
+        return _condition("HostReady", "True", Reason.HostServing)
+    if host.failing:
+        return _condition("HostReady", "False", Reason.HostFailed, f"the host ends again and again: {host.cause}")
+    if not host.running and change is None:
+        waiting = observed.wanted is None or bool(observed.problems)
+        message = "it starts once the graph is valid" if waiting else "it starts once every remote model answers"
+        return _condition("HostReady", "Unknown", Reason.Progressing, message)
+    cause = f": {host.cause}" if host.cause else ""
+    return _condition("HostReady", "Unknown", Reason.HostStarting, f"the host is starting{cause}")
+
+
+def the_newest_revision_takes_over(observed: Observed) -> Condition | None:
+    """Said while the host serves with another revision. A graph whose own spec changed is not Ready until it switched."""
+    host, wanted = observed.host, observed.wanted
+    if not host.answering or host.revision is None:
+        return None
+    if wanted is None or observed.problems:
+        if host.generation == observed.generation:
+            return None
+        message = f"revision {_short(host.revision)} goes on deciding until this one is valid"
+        return _condition("Rollout", "Unknown", Reason.Progressing, message)
+    if host.revision == wanted.revision:
+        return None
+    old, new = _short(host.revision), _short(wanted.revision)
+    if host.refused == wanted.revision:
+        message = f"revision {old} goes on deciding, the host does not take over revision {new}: {host.cause}"
+        return _condition("Rollout", "False", Reason.HostFailed, message)
+    same_spec = host.generation == observed.generation
+    message = f"revision {old} decides until the host has loaded revision {new}"
+    return _condition("Rollout", "True" if same_spec else "Unknown", Reason.SwitchingRevision, message)
+
+
+def its_bands_are_certified(observed: Observed) -> Condition:
+    if observed.graph.spec.certificates == "NotRequired":
+        message = "certificates: NotRequired: the bands act on their thresholds alone, and no promise was measured"
+        return _condition("Certified", "False", Reason.CertificatesNotRequired, message)
+    message = (
+        "no band has a live certificate: every item goes to review, unless the graph says certificates: NotRequired"
+    )
+    return _condition("Certified", "False", Reason.NoLiveCertificate, message)
+
+
+def everything_is_honoured(observed: Observed) -> Condition:
+    spec, aside = observed.graph.spec, observed.sets_aside
+    asked: dict[str, Any] = {
+        "spec.runtime.image": spec.runtime.image,
+        "spec.runtime.resources": spec.runtime.resources,
+        "spec.runtime.podTemplate": spec.runtime.pod_template,
+        "spec.runtime.workers": spec.runtime.workers if spec.runtime.workers.model_fields_set else None,
+    }
+    here = {path: aside[path] for path, value in asked.items() if value is not None and path in aside}
+    return set_aside({**dict(not_honoured(observed.graph)), **here})
+
+
+def _band(name: str, outcome: str, certificates: str) -> str:
+    if outcome == REVIEW:
+        return f"{name}: people decide"
+    return f"{name}: {'no certificate required' if certificates == 'NotRequired' else 'no live certificate'}"
+
+
+def _short(revision: str) -> str:
+    return revision.removeprefix("sha256:")[:8]
+
+
+def _condition(type_: str, status: Status, reason: Reason, message: str = "") -> Condition:
+    return Condition(type=type_, status=status, reason=reason, message=message)

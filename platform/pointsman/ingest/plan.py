@@ -1,31 +1,45 @@
-"""Decides what an EventStream's status says."""
+"""Decides what an EventStream's status says: whether its contract holds, and whether its source is read here."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from pointsman.api.conditions import Condition, ready
+from pointsman.api.conditions import Condition
 from pointsman.api.event_stream import EventStream
 from pointsman.api.reasons import Reason
-
-SOURCES_HERE = frozenset({"HTTP"})
-
-
-def conditions(stream: EventStream, *, generation: int, broken: str | None) -> tuple[Condition, ...]:
-    """`broken` says why the contract does not compile, or None."""
-    found = list[Condition]()
-    if broken is None:
-        found.append(Condition(type="ContractValid", status="True", reason=Reason.ContractValid))
-    else:
-        found.append(Condition(type="ContractValid", status="False", reason=Reason.InvalidSpec, message=broken))
-    source = stream.spec.source.type
-    if source not in SOURCES_HERE:
-        message = f'spec.source.type: "{source}" is not read by this version: choose HTTP, and post events to the graph'
-        found.append(Condition(type="SourceReachable", status="False", reason=Reason.NotHonouredHere, message=message))
-    return finish(found, generation)
+from pointsman.planning import Told, judge
 
 
-def finish(found: list[Condition], generation: int) -> tuple[Condition, ...]:
-    """Date the conditions with the generation, and compute Ready from them."""
-    dated = [replace(each, observed_generation=generation) for each in found]
-    return (*dated, ready(dated, generation=generation))
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """One stream as it is seen. `broken` says why the contract does not compile; else it has a version.
+
+    `sources_elsewhere` holds the kinds of source that this world does not read, each with the way out.
+    """
+
+    stream: EventStream
+    generation: int
+    version: str | None
+    broken: str | None
+    sources_elsewhere: Mapping[str, str]
+
+
+def decide(observed: Observed) -> Told:
+    """What the status says. The same observation gives the same."""
+    conditions = judge((contract_is_valid, source_is_read_here), observed, generation=observed.generation)
+    return Told(conditions=conditions, fields={"contractVersion": observed.version})
+
+
+def contract_is_valid(observed: Observed) -> Condition:
+    if observed.broken is not None:
+        return Condition(type="ContractValid", status="False", reason=Reason.InvalidSpec, message=observed.broken)
+    return Condition(type="ContractValid", status="True", reason=Reason.ContractValid)
+
+
+def source_is_read_here(observed: Observed) -> Condition | None:
+    source = observed.stream.spec.source.type
+    if source not in observed.sources_elsewhere:
+        return None
+    message = f'spec.source.type: "{source}" is not read here: {observed.sources_elsewhere[source]}'
+    return Condition(type="SourceReachable", status="False", reason=Reason.NotHonouredHere, message=message)

@@ -27,13 +27,13 @@ class ControlError(Exception):
 
 
 class ControlClient:
-    """Asks the supervisor of one home."""
+    """Asks the supervisor of one home, by a connection for each question. Every method raises NotRunning or ControlError."""
 
     def __init__(self, home: Home) -> None:
         self._socket = str(home.control_socket)
 
     def status(self) -> dict[str, Any]:
-        """Processes and objects."""
+        """`ready`, `waitingFor` (what is not, first), `components` (processes) and `objects`."""
         return self._ask("GET", "/v1/status")
 
     def apply(self, documents: Sequence[dict[str, Any]], *, dry_run: bool = False) -> list[dict[str, str]]:
@@ -63,36 +63,58 @@ class ControlClient:
         """Everything behind a decision."""
         return self._ask("GET", f"/v1/explain/decisions/{wanted}")
 
+    def logs(self) -> list[dict[str, str]]:
+        """Name and path of each log there is."""
+        found: list[dict[str, str]] = self._ask("GET", "/v1/logs")["logs"]
+        return found
+
     def down(self) -> None:
-        """Tell the supervisor to stop."""
+        """Tell the supervisor to stop; it answers at once and then stops everything."""
         self._ask("POST", "/v1/down")
 
-    def wait_ready(self, seconds: float, on_change: Callable[[str], None] = lambda text: None) -> bool:
-        """Wait until everything is Ready; False when the time is over. Tells what it waits for."""
+    def wait_ready(
+        self,
+        seconds: float,
+        on_change: Callable[[str], None] = lambda text: None,
+        *,
+        lives: Callable[[], bool] = lambda: True,
+    ) -> bool:
+        """Wait until everything is Ready; False when the time is over. Tells what it waits for, when that changes.
+
+        While nobody answers it goes on waiting as long as `lives` says that somebody will; else it raises NotRunning.
+        """
         deadline, told = time.monotonic() + seconds, None
-        while time.monotonic() < deadline:
+        while True:
             try:
                 state = self.status()
             except NotRunning:
-                state = {"ready": False, "waitingFor": "the supervisor is starting"}
+                if not lives():
+                    raise
+                state = {"ready": False, "waitingFor": "the supervisor"}
             if state["ready"]:
                 return True
             if state["waitingFor"] != told:
                 told = state["waitingFor"]
                 on_change(f"waiting for {told}")
-            time.sleep(POLL_SECONDS)
-        return False
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(POLL_SECONDS, left))
 
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(self._socket)
-            transport = httpx2.HTTPTransport(uds=self._socket)
+            transport = httpx2.HTTPTransport(uds=self._socket, verify=False, trust_env=False)
             with httpx2.Client(transport=transport, base_url="http://pointsman", timeout=60) as client:
                 response = client.request(method, path, **arguments)
         except (OSError, httpx2.TransportError) as error:
             raise NotRunning(str(error)) from error
-        body = response.json()
+        try:
+            body = response.json()
+        except ValueError as error:
+            message = f"no sense in the supervisor's answer: HTTP {response.status_code}"
+            raise ControlError(response.status_code, message) from error
         if response.status_code < 400:
             answer: dict[str, Any] = body
             return answer

@@ -1,10 +1,10 @@
-"""The applied objects, in the database: created, configured, left unchanged, deleted. All writes are idempotent."""
+"""The applied objects in the database: created, configured, left unchanged, deleted. All writes are idempotent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
 import orjson
@@ -13,9 +13,24 @@ from psycopg.rows import TupleRow
 
 from pointsman.api.documents import Companion, plain, read
 from pointsman.api.meta import Resource
+from pointsman.store.database import connect
 
 Key = tuple[str, str]
 """(kind, name)"""
+Result = Literal["created", "configured", "unchanged"]
+Connection = psycopg.Connection[TupleRow]
+T = TypeVar("T")
+
+SET_BY_A_SERVER = frozenset(
+    {"uid", "generation", "resourceVersion", "creationTimestamp", "managedFields", "selfLink", "deletionTimestamp"}
+)
+"""Metadata that a document which was read from a server carries; it is no part of what its author asks for."""
+
+UPSERT = """
+INSERT INTO objects (kind, name, uid, generation, document, created_at) VALUES (%s, %s, %s, %s, %s, clock_timestamp())
+ON CONFLICT (kind, name) DO UPDATE
+SET generation = excluded.generation, document = excluded.document, updated_at = now()
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +45,7 @@ class StoredObject:
     status: dict[str, Any]
 
     def resource(self) -> Resource | Companion:
-        """The document as a kind, with its uid and generation."""
+        """The document as a kind, with its uid and generation. Raises InvalidDocuments."""
         (found,) = read([self.document])
         if isinstance(found, Companion):
             return found
@@ -43,18 +58,51 @@ class StoredObject:
         return {**self.document, "metadata": metadata, "status": self.status}
 
 
-class ObjectStore:
-    """The `objects` table through one connection; the caller reconnects when the server was away."""
+def changes(
+    documents: Sequence[Resource | Companion],
+    existing: Mapping[Key, StoredObject],
+    *,
+    new_values: Collection[str] = (),
+    new_uid: Callable[[], str] = lambda: str(uuid4()),
+) -> list[tuple[StoredObject, Result]]:
+    """What applying the documents would make of them. The generation grows with the spec alone, the uid is made once.
 
-    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
-        self._connection = connection
+    `new_values` names the Secrets whose values differ from those that are kept.
+    """
+    results = list[tuple[StoredObject, Result]]()
+    for each in documents:
+        document, known = _kept(each), existing.get((each.kind, each.name))
+        if known is None:
+            stored = StoredObject(
+                kind=each.kind, name=each.name, uid=new_uid(), generation=1, document=document, status={}
+            )
+            results.append((stored, "created"))
+        elif _spec(known.document) != _spec(document) or (each.kind == "Secret" and each.name in new_values):
+            results.append((replace(known, document=document, generation=known.generation + 1), "configured"))
+        elif known.document != document:
+            results.append((replace(known, document=document), "configured"))
+        else:
+            results.append((known, "unchanged"))
+    return results
+
+
+class ObjectStore:
+    """The `objects` table. Each call connects where the last connection was lost; it blocks.
+
+    Raises psycopg.OperationalError while the server is away.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
 
     def all(self) -> dict[Key, StoredObject]:
-        """Every applied object."""
-        with self._connection.transaction():
-            rows = self._connection.execute(
+        """Every applied object, in the order of creation."""
+        rows = self._do(
+            lambda connection: connection.execute(
                 "SELECT kind, name, uid, generation, document, status FROM objects ORDER BY created_at, kind, name"
             ).fetchall()
+        )
         return {
             (kind, name): StoredObject(
                 kind=kind, name=name, uid=str(uid), generation=generation, document=document, status=status
@@ -62,67 +110,56 @@ class ObjectStore:
             for kind, name, uid, generation, document, status in rows
         }
 
-    def apply(
-        self, documents: Sequence[Resource | Companion], existing: dict[Key, StoredObject], *, dry_run: bool
-    ) -> list[tuple[StoredObject, str]]:
-        """Write what is new or changed, in one transaction; each with `created`, `configured` or `unchanged`."""
-        results = list[tuple[StoredObject, str]]()
-        for each in documents:
-            document, known = _without_values(each), existing.get((each.kind, each.name))
-            if known is None:
-                stored = StoredObject(
-                    kind=each.kind, name=each.name, uid=str(uuid4()), generation=1, document=document, status={}
-                )
-                results.append((stored, "created"))
-            elif known.document == document:
-                results.append((known, "unchanged"))
-            else:
-                changed = _spec(known.document) != _spec(document)
-                generation = known.generation + (1 if changed else 0)
-                results.append((replace(known, document=document, generation=generation), "configured"))
-        if not dry_run:
-            with self._connection.transaction():
-                for stored, result in results:
-                    if result != "unchanged":
-                        self._connection.execute(
-                            "INSERT INTO objects (kind, name, uid, generation, document) VALUES (%s, %s, %s, %s, %s) "
-                            "ON CONFLICT (kind, name) DO UPDATE SET generation = excluded.generation, "
-                            "document = excluded.document, updated_at = now()",
-                            (stored.kind, stored.name, stored.uid, stored.generation, _json(stored.document)),
-                        )
-        return results
+    def write(self, objects: Iterable[StoredObject]) -> None:
+        """Keep documents with their generations, all or none."""
+        rows = [(each.kind, each.name, each.uid, each.generation, _json(each.document)) for each in objects]
+        if rows:
+            self._do(lambda connection: connection.cursor().executemany(UPSERT, rows))
 
-    def write_status(self, key: Key, status: dict[str, Any]) -> None:
-        """Keep an object's status; call it only when it changed."""
-        with self._connection.transaction():
-            self._connection.execute(
-                "UPDATE objects SET status = %s, updated_at = now() WHERE kind = %s AND name = %s",
-                (_json(status), *key),
-            )
+    def write_statuses(self, statuses: Mapping[Key, Mapping[str, Any]]) -> None:
+        """Keep statuses, all or none; call it with those that changed."""
+        rows = [(_json(status), *key) for key, status in statuses.items()]
+        if rows:
+            update = "UPDATE objects SET status = %s, updated_at = now() WHERE kind = %s AND name = %s"
+            self._do(lambda connection: connection.cursor().executemany(update, rows))
 
     def delete(self, key: Key) -> None:
         """Remove an object; nothing happens where it is gone already."""
+        self._do(lambda connection: connection.execute("DELETE FROM objects WHERE kind = %s AND name = %s", key))
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _do(self, work: Callable[[Connection], T]) -> T:
+        """Work in one transaction; a connection that turns out to be lost is replaced once."""
+        if self._connection is not None:
+            try:
+                with self._connection.transaction():
+                    return work(self._connection)
+            except psycopg.OperationalError:
+                if not self._connection.broken and not self._connection.closed:
+                    raise
+                self.close()
+        self._connection = connect(self._url)
         with self._connection.transaction():
-            self._connection.execute("DELETE FROM objects WHERE kind = %s AND name = %s", key)
+            return work(self._connection)
 
 
-def _without_values(each: Resource | Companion) -> dict[str, Any]:
-    """The document as it is kept. A Secret's values are not: they lie in files of their own."""
-    document = plain(each)
+def _kept(each: Resource | Companion) -> dict[str, Any]:
+    """The document as it is kept: without what a server sets, and without a Secret's values, which lie in files."""
+    document = {name: value for name, value in plain(each).items() if name != "status"}
+    metadata = {name: value for name, value in document["metadata"].items() if name not in SET_BY_A_SERVER}
     if each.kind == "Secret":
-        keys = sorted({*document.get("stringData", {}), *document.get("data", {})})
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": document["metadata"],
-            "data": dict.fromkeys(keys, ""),
-        }
-    return document
+        keys = sorted({*(document.get("stringData") or {}), *(document.get("data") or {})})
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": dict.fromkeys(keys, "")}
+    return {**document, "metadata": metadata}
 
 
-def _spec(document: dict[str, Any]) -> dict[str, Any]:
+def _spec(document: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in document.items() if key not in ("metadata", "status")}
 
 
-def _json(value: dict[str, Any]) -> str:
+def _json(value: Mapping[str, Any]) -> str:
     return orjson.dumps(value).decode()

@@ -1,36 +1,68 @@
 """What the local world is made of: for every object, the processes that stand for it and where they listen. Pure specs.
 
-The supervisor carries them out. Nothing here starts anything; files for children are written by `write_private`.
+The supervisor's parts carry them out; nothing here starts anything. What this world cannot honour stands here too, once.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import httpx2
-import orjson
 
-from pointsman.api.action_target import ActionTarget
+from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.model_deployment import ModelDeployment
-from pointsman.deployments.plan import Pinned
-from pointsman.graphs.resolve import ResolvedGraph
-from pointsman.local.companions import LocalProcess, LocalService
+from pointsman.deployments.plan import Abilities, Pinned
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
 from pointsman.local.processes import ProcessSpec
-from pointsman.local.secrets import SecretStore
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 LOOPBACK = "127.0.0.1"
+GPU = "no GPU is used, the model runs on the CPU"
+
+MODELS_HERE = Abilities(
+    runtimes=frozenset({"Native"}),
+    sets_aside=MappingProxyType(
+        {
+            "spec.runtime.native.threads": "one thread infers",
+            "spec.resources.limits": GPU,
+            "spec.resources": "neither CPU nor memory is limited",
+            "spec.podTemplate": "there are no pods",
+            "spec.batching": "requests are neither joined nor split",
+            "spec.autoscaling": "one process serves",
+            "spec.route": "it is reached on loopback alone",
+            "spec.slo": "no budget is kept",
+            "spec.rollout": "the new revision takes over as soon as it answers",
+        }
+    ),
+)
+GRAPHS_SET_ASIDE: Mapping[str, str] = MappingProxyType(
+    {
+        "spec.runtime.image": "it runs from this installation",
+        "spec.runtime.resources": "neither CPU nor memory is limited",
+        "spec.runtime.podTemplate": "there are no pods",
+        "spec.runtime.workers": "one replica decides, on as many of Ray's CPUs as the most workers",
+    }
+)
+SOURCES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("Kafka", "Files", "SQL"), "choose HTTP, and post events to the graph")
+)
+APPROVALS_HERE = False
+
+HOST_MODULES = {"RayServe": "pointsman_serving.ray_host", "Embedded": "pointsman_serving.embedded"}
 
 
 def model_process(name: str, digest: str) -> str:
     """The name of the process that serves one revision of a deployment."""
     return f"model-{name}-{digest.removeprefix('sha256:')[:8]}"
+
+
+def model_folder(home: Home, digest: str) -> Path:
+    """Where the pinned files of a digest lie."""
+    return home.models / digest.removeprefix("sha256:")
 
 
 def model_url(ports: Ports, process: str) -> str:
@@ -46,7 +78,7 @@ def model_spec(home: Home, ports: Ports, deployment: ModelDeployment, pinned: Pi
         name=process,
         command=(
             sys.executable, "-m", "pointsman_serving.native",
-            "--model-dir", str(home.models / pinned.digest.removeprefix("sha256:")),
+            "--model-dir", str(model_folder(home, pinned.digest)),
             "--digest", pinned.digest,
             "--name", deployment.name,
             "--version", pinned.version,
@@ -74,108 +106,42 @@ def graph_config(home: Home, name: str) -> Path:
     return home.config / f"{graph_process(name)}.json"
 
 
-def graph_spec(home: Home, ports: Ports, resolved: ResolvedGraph) -> ProcessSpec:
-    """The host of a graph, by its runtime. Ready when a decision would be made."""
-    name = resolved.graph.name
-    module = {"RayServe": "pointsman_serving.ray_host", "Embedded": "pointsman_serving.embedded"}
+def graph_shape(graph: DecisionGraph, stream_uid: str | None) -> str:
+    """What a host cannot change while it runs: what hosts it, with how many workers, and whose events it takes."""
+    runtime = graph.spec.runtime
+    workers = (runtime.workers.max_replicas or runtime.workers.min_replicas) if runtime.type == "RayServe" else 1
+    return f"{runtime.type}, workers {workers}, graph {graph.metadata.uid}, stream {stream_uid}"
+
+
+def graph_spec(home: Home, ports: Ports, graph: DecisionGraph, start: str) -> ProcessSpec:
+    """The host of a graph, by its runtime. Ready when a decision would be made. Another `start` is another process."""
+    name = graph.name
     return ProcessSpec(
         name=graph_process(name),
         command=(
-            sys.executable, "-m", module[resolved.graph.spec.runtime.type], "--config", str(graph_config(home, name)),
+            sys.executable, "-m", HOST_MODULES[graph.spec.runtime.type], "--config", str(graph_config(home, name)),
         ),
-        environment=ONE_THREAD,
+        environment={**ONE_THREAD, "POINTSMAN_HOST_START": start},
         ready=answers(f"{graph_url(ports, name)}/-/ready"),
         stop_seconds=12,
         address=graph_url(ports, name),
     )  # fmt: skip
 
 
-def dispatcher_spec(home: Home) -> ProcessSpec:
-    """The dispatcher of all targets."""
+def dispatcher_config(home: Home) -> Path:
+    """The dispatcher's settings; it reads them again when they change."""
+    return home.config / "dispatcher.json"
+
+
+def dispatcher_spec(home: Home, ports: Ports) -> ProcessSpec:
+    """The dispatcher of all targets. Ready once its settings are applied."""
+    address = f"http://{LOOPBACK}:{ports.of('dispatcher')}"
     return ProcessSpec(
         name="dispatcher",
-        command=(
-            sys.executable, "-m", "pointsman.actions.dispatcher", "--config", str(home.config / "dispatcher.json"),
-        ),
-    )  # fmt: skip
-
-
-def companion_spec(home: Home, ports: Ports, secrets: SecretStore, process: LocalProcess) -> ProcessSpec | None:
-    """A Deployment's process with its secrets; None while a secret is missing or it is scaled to nothing."""
-    if not process.running:
-        return None
-    environment = dict(process.environment)
-    for variable, (secret, key) in process.secrets.items():
-        value = secrets.get(secret, key)
-        if value is None:
-            return None
-        environment[variable] = value
-    numbers = set(process.ports.values())
-    address = None
-    for number in numbers:
-        port = ports.of(f"{process.name}/{number}")
-        address = f"http://{LOOPBACK}:{port}"
-        for variable, value in environment.items():
-            if variable.endswith("PORT") and value == str(number):
-                environment[variable] = str(port)
-    folder = home.data / process.name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    command = list(process.command)
-    if command[0] in ("python", "python3"):
-        command[0] = sys.executable
-    return ProcessSpec(
-        name=process.name,
-        command=tuple(command),
-        environment=environment,
-        folder=folder,
-        ready=listens(address) if address else None,
+        command=(sys.executable, "-m", "pointsman.actions.dispatcher", "--config", str(dispatcher_config(home))),
+        ready=answers(f"{address}/-/ready"),
         address=address,
     )
-
-
-def service_url(
-    ports: Ports, services: Mapping[str, LocalService], processes: Mapping[str, LocalProcess], name: str, port: int
-) -> str | None:
-    """The address that a Service's port leads to, or None where it finds no process."""
-    service = services.get(name)
-    if service is None or port not in service.ports:
-        return None
-    for process in processes.values():
-        selected = service.selector.items() <= process.labels.items() and service.selector
-        number = process.ports.get(service.ports[port])
-        if selected and number is not None:
-            return f"http://{LOOPBACK}:{ports.of(f'{process.name}/{number}')}"
-    return None
-
-
-def secret_keys(target: ActionTarget) -> list[tuple[str, str]]:
-    """Every (secret, key) that a target's authentication needs."""
-    found = list[tuple[str, str]]()
-
-    def walk(value: object) -> None:
-        if isinstance(value, dict):
-            reference = value.get("secretKeyRef")
-            if isinstance(reference, dict):
-                found.append((reference["name"], reference["key"]))
-            for each in value.values():
-                walk(each)
-
-    if target.spec.auth is not None:
-        walk(target.spec.auth.model_dump(mode="json", by_alias=True, exclude_none=True))
-    return found
-
-
-def write_private(path: Path, value: Any) -> bool:
-    """Write JSON for a child, for its owner alone; False where the file says the same already."""
-    body = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    if path.exists() and path.read_bytes() == body:
-        return False
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(body)
-    fresh.replace(path)
-    return True
 
 
 def answers(url: str) -> Callable[[], Awaitable[bool]]:

@@ -1,0 +1,287 @@
+"""Decision graphs: resolves each with what serves now, and starts, restarts or switches its host as the plan says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from secrets import token_urlsafe
+from typing import Any
+
+from pointsman.api.action_target import ActionTarget
+from pointsman.api.conditions import find
+from pointsman.api.decision_graph import DecisionGraph
+from pointsman.api.feature_view import FeatureView
+from pointsman.api.reasons import Reason
+from pointsman.deployments.plan import Pinned
+from pointsman.graphs import plan
+from pointsman.graphs.compile import GraphProblem, InvalidGraph, compile_graph
+from pointsman.graphs.contract import InvalidContract
+from pointsman.graphs.plan import HostState, Need, Wanted
+from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel, resolve
+from pointsman.local import world
+from pointsman.local.applied import Applied
+from pointsman.local.files import write_private
+from pointsman.local.home import Home
+from pointsman.local.model_servers import ModelServers
+from pointsman.local.objects import Key
+from pointsman.local.part import Part, cause_of, is_failing
+from pointsman.local.ports import Ports
+from pointsman.local.probes import Probes
+from pointsman.local.processes import Observed, ProcessSpec, State
+from pointsman.local.secrets import SecretStore
+from pointsman.local.switching import Switches
+from pointsman.models.artifact import ArtifactRefused, ModelArtifact, open_artifact
+from pointsman.planning import Told
+
+CONTROL_SECRET = ("pointsman-control", "token")
+"""The secret that lets us, and whoever may read it, switch a host's revision and import history."""
+
+
+class GraphHosts:
+    """The hosts of one home's graphs. `database_url` is the hosts'."""
+
+    def __init__(
+        self,
+        home: Home,
+        ports: Ports,
+        secrets: SecretStore,
+        models: ModelServers,
+        probes: Probes,
+        switches: Switches,
+        *,
+        database_url: str,
+    ) -> None:
+        self._home, self._ports, self._secrets = home, ports, secrets
+        self._models, self._probes, self._switches = models, probes, switches
+        self._database_url = database_url
+        self._resolved = dict[str, ResolvedGraph]()
+        """By graph, what its host was started with or last switched to."""
+        self._shapes = dict[str, str]()
+        self._starts = dict[str, str]()
+        """By graph, what makes its process another one than the one before."""
+        self._problems = dict[str, tuple[GraphProblem, ...]]()
+        self._artifacts = dict[str, ModelArtifact | ArtifactRefused]()
+
+    def urls(self) -> frozenset[str]:
+        """Where the hosts answer that run or are to run."""
+        return frozenset(world.graph_url(self._ports, name) for name in self._resolved)
+
+    def in_use(self) -> dict[str, list[Pinned]]:
+        """By deployment, what the hosts serve with, and what they are about to switch to."""
+        used = dict[str, list[Pinned]]()
+        for resolved in (*self._resolved.values(), *self._switches.under_way()):
+            for model in resolved.models.values():
+                pinned = Pinned(uri="", version=model.version, digest=model.digest)
+                used.setdefault(model.deployment, []).append(pinned)
+        return used
+
+    async def prepare(self) -> None:
+        """Read the signatures of what serves, in a thread: the files are digested, and may be large."""
+        wanted = {pinned.digest for pinned in self._models.serving.values()}
+        self._artifacts = {digest: each for digest, each in self._artifacts.items() if digest in wanted}
+        for digest in wanted - self._artifacts.keys():
+            self._artifacts[digest] = await asyncio.to_thread(_opened, world.model_folder(self._home, digest), digest)
+
+    def decide(self, applied: Applied, seen: Mapping[str, Observed], told: Mapping[Key, Told]) -> Part:
+        """Hosts and statuses. `told` is what the statuses of all that graphs refer to are to say."""
+        specs, statuses, problems = dict[str, ProcessSpec](), dict[Key, Told](), self._problems
+        self._problems = {}
+        for gone in self._resolved.keys() - applied.graphs.keys():
+            del self._resolved[gone], self._shapes[gone], self._starts[gone]
+            self._switches.forget(gone)
+            world.graph_config(self._home, gone).unlink(missing_ok=True)
+        for name, graph in applied.graphs.items():
+            resolved = self._resolve(graph, applied)
+            if resolved is not None:
+                known = problems.get(resolved.revision)
+                self._problems[resolved.revision] = self._check(resolved) if known is None else known
+            self._note_switch(name, resolved)
+            decided = plan.decide(
+                plan.Observed(
+                    graph=graph,
+                    generation=applied.generation("DecisionGraph", name),
+                    needs=self._needs(graph, told),
+                    problems=self._problems[resolved.revision] if resolved is not None else (),
+                    wanted=self._wanted(graph, resolved),
+                    host=self._host(name, seen),
+                    address=f"{world.graph_url(self._ports, name)}/decisions",
+                    sets_aside=world.GRAPHS_SET_ASIDE,
+                )
+            )
+            if decided.host is not None and resolved is not None:
+                self._carry_out(decided.host, name, resolved)
+            if name in self._resolved:
+                spec = world.graph_spec(self._home, self._ports, self._resolved[name].graph, self._starts[name])
+                specs[spec.name] = spec
+            fields = {**decided.told.fields, "address": decided.told.fields["url"]}
+            statuses["DecisionGraph", name] = Told(conditions=decided.told.conditions, fields=fields)
+        return Part(processes=specs, told=statuses)
+
+    # observe
+
+    def _note_switch(self, name: str, wanted: ResolvedGraph | None) -> None:
+        """A host that has switched starts with the new revision from now on, should it have to start again."""
+        if name not in self._resolved:
+            return
+        url, taken = world.graph_url(self._ports, name), self._switches.done(name)
+        if taken is not None:
+            self._probes.believe(url, taken.revision)
+        elif wanted is not None and self._probes.host(url).revision == wanted.revision:
+            taken = wanted  # it has switched although its answer was lost
+        if taken is not None and taken.revision != self._resolved[name].revision:
+            self._resolved[name] = taken
+            self._write_config(name, taken)
+
+    def _host(self, name: str, seen: Mapping[str, Observed]) -> HostState:
+        if name not in self._resolved:
+            return plan.NO_HOST
+        process, resolved = seen.get(world.graph_process(name)), self._resolved[name]
+        answer = self._probes.host(world.graph_url(self._ports, name))
+        state = HostState(
+            running=True,
+            answering=False,
+            shape=self._shapes[name],
+            revision=resolved.revision,
+            generation=resolved.graph.metadata.generation,
+        )
+        if process is None:
+            return state
+        if process.state is not State.READY or answer.revision is None:
+            cause = answer.cause if process.state is State.READY else cause_of(process, self._home.logs)
+            return replace(state, cause=cause, failing=is_failing(process))
+        refusal = self._switches.refusal(name)
+        return replace(
+            state,
+            answering=True,
+            revision=answer.revision,
+            generation=state.generation if answer.revision == resolved.revision else None,
+            refused=None if refusal is None else refusal.revision,
+            cause="" if refusal is None else refusal.cause,
+        )
+
+    def _needs(self, graph: DecisionGraph, told: Mapping[Key, Told]) -> list[Need]:
+        spec = graph.spec
+        named: list[Key] = [("EventStream", spec.event_stream_ref.name)]
+        for node in spec.nodes:
+            if node.features is not None:
+                named.append(("FeatureView", node.features.view_ref.name))
+            if node.model is not None:
+                named.append(("ModelDeployment", node.model.deployment_ref.name))
+        named += [("ActionTarget", action.target_ref.name) for action in spec.actions]
+        return [self._need(key, told.get(key)) for key in dict.fromkeys(named)]
+
+    def _need(self, key: Key, told: Told | None) -> Need:
+        kind, name = key
+        if told is None:
+            return Need(kind=kind, name=name, ready=None)
+        if kind == "ModelDeployment" and name in self._models.answering:
+            return Need(kind=kind, name=name, ready="True")  # it serves, whatever else is still to come
+        ready = find(told.conditions, "Ready")
+        assert ready is not None
+        return Need(kind=kind, name=name, ready=ready.status, why=ready.message, reason=ready.reason)
+
+    def _wanted(self, graph: DecisionGraph, resolved: ResolvedGraph | None) -> Wanted | None:
+        if resolved is None:
+            return None
+        remote = {model.deployment for model in resolved.models.values() if model.placement == "Remote"}
+        return Wanted(
+            revision=resolved.revision,
+            shape=world.graph_shape(graph, resolved.stream.metadata.uid),
+            can_start=remote <= self._models.answering,
+        )
+
+    def _resolve(self, graph: DecisionGraph, applied: Applied) -> ResolvedGraph | None:
+        """The graph with what serves now; None while something it refers to is not there or serves nothing."""
+        spec = graph.spec
+        stream = applied.streams.get(spec.event_stream_ref.name)
+        views, targets = dict[str, FeatureView](), dict[str, ActionTarget]()
+        models = dict[str, ResolvedModel]()
+        try:
+            for node in spec.nodes:
+                if node.features is not None:
+                    views[node.features.view_ref.name] = applied.views[node.features.view_ref.name]
+                if node.model is not None:
+                    models[node.name] = self._model(node.model.deployment_ref.name, node.model.placement)
+            for action in spec.actions:
+                targets[action.target_ref.name] = applied.targets[action.target_ref.name]
+        except KeyError:
+            return None
+        if stream is None:
+            return None
+        return resolve(
+            graph=graph, stream=stream, views=list(views.values()), targets=list(targets.values()), models=models
+        )
+
+    def _model(self, deployment: str, placement: Any) -> ResolvedModel:
+        pinned = self._models.serving[deployment]
+        return ResolvedModel(
+            deployment=deployment,
+            name=deployment,
+            version=pinned.version,
+            digest=pinned.digest,
+            folder=str(world.model_folder(self._home, pinned.digest)),
+            placement=placement,
+            url=self._models.url(deployment, pinned),
+        )
+
+    def _check(self, resolved: ResolvedGraph) -> tuple[GraphProblem, ...]:
+        try:
+            compile_graph(resolved, {node: self._artifact(model) for node, model in resolved.models.items()})
+        except InvalidGraph as error:
+            return error.problems
+        except InvalidContract as error:
+            message = f'EventStream "{resolved.stream.name}": {error}'
+            return (GraphProblem(path="spec.eventStreamRef", message=message, hint="", reason=Reason.InvalidSpec),)
+        except ArtifactRefused as error:
+            return (GraphProblem(path="spec.nodes", message=str(error), hint="", reason=Reason.ArtifactRefused),)
+        return ()
+
+    def _artifact(self, model: ResolvedModel) -> ModelArtifact:
+        found = self._artifacts[model.digest]
+        if isinstance(found, ArtifactRefused):
+            raise found
+        return found
+
+    # carry out
+
+    def _carry_out(self, what: str, name: str, resolved: ResolvedGraph) -> None:
+        if what == "Switch":
+            url, token = world.graph_url(self._ports, name), self._control_token()
+            self._switches.begin(name, resolved, url=url, token=token)
+            return
+        self._switches.forget(name)
+        self._resolved[name] = resolved
+        self._shapes[name] = world.graph_shape(resolved.graph, resolved.stream.metadata.uid)
+        self._starts[name] = f"{self._shapes[name]}, from {resolved.revision}"
+        self._write_config(name, resolved)
+
+    def _write_config(self, name: str, resolved: ResolvedGraph) -> None:
+        """What the host starts with: always the revision that serves, never one that it has not taken over yet."""
+        write_private(
+            world.graph_config(self._home, name),
+            {
+                "databaseUrl": self._database_url,
+                "host": world.LOOPBACK,
+                "port": self._ports.of(world.graph_process(name)),
+                "controlToken": self._control_token(),
+                "rayTempDir": str(self._home.ray(name)),
+                "resolved": resolved.model_dump(mode="json", by_alias=True, exclude_none=True),
+            },
+        )
+
+    def _control_token(self) -> str:
+        secret, key = CONTROL_SECRET
+        token = self._secrets.get(secret, key)
+        if token is None:
+            token = token_urlsafe(32)
+            self._secrets.put(secret, {key: token})
+        return token
+
+
+def _opened(folder: Path, digest: str) -> ModelArtifact | ArtifactRefused:
+    try:
+        return open_artifact(folder, expected_digest=digest)
+    except ArtifactRefused as error:
+        return error

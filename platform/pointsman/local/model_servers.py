@@ -1,0 +1,101 @@
+"""Model deployments: which revision of each serves, and the server processes for it, the next one and those still in use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from pointsman.deployments import plan
+from pointsman.deployments.plan import Pinned, RevisionState
+from pointsman.local import world
+from pointsman.local.applied import Applied
+from pointsman.local.home import Home
+from pointsman.local.objects import Key
+from pointsman.local.part import Part, cause_of, is_failing
+from pointsman.local.ports import Ports
+from pointsman.local.processes import Observed, ProcessSpec, State
+from pointsman.local.registry_watch import RegistryWatch
+from pointsman.planning import Told
+
+
+class ModelServers:
+    """The model servers of one home. `serving` holds what serves, by deployment; `answering` those that answer."""
+
+    def __init__(self, home: Home, ports: Ports, registry: RegistryWatch) -> None:
+        self._home, self._ports, self._registry = home, ports, registry
+        self.serving = dict[str, Pinned]()
+        self.answering = frozenset[str]()
+
+    def remember(self, applied: Applied) -> None:
+        """Take up what served before a restart, where its files are still there."""
+        for name in applied.deployments:
+            status = applied.status("ModelDeployment", name)
+            if not all(status.get(field) for field in ("uri", "version", "digest")):
+                continue
+            pinned = Pinned(uri=status["uri"], version=status["version"], digest=status["digest"])
+            if world.model_folder(self._home, pinned.digest).is_dir():
+                self.serving[name] = pinned
+                if applied.deployments[name].spec.model.uri == pinned.uri:
+                    self._registry.remember(name, pinned)
+
+    def decide(
+        self, applied: Applied, seen: Mapping[str, Observed], in_use: Mapping[str, Iterable[Pinned]], *, now: datetime
+    ) -> Part:
+        """Server processes and statuses. `in_use` is what graphs serve with, by deployment."""
+        specs, told, answering = dict[str, ProcessSpec](), dict[Key, Told](), set[str]()
+        for gone in self.serving.keys() - applied.deployments.keys():
+            del self.serving[gone]
+        for name, deployment in applied.deployments.items():
+            known, used = self._registry.known(name), tuple(in_use.get(name, ()))
+            serving = self.serving.get(name)
+            decided = plan.decide(
+                plan.Observed(
+                    deployment=deployment,
+                    generation=applied.generation("ModelDeployment", name),
+                    wanted=known.pinned,
+                    trouble=known.trouble,
+                    serving=serving,
+                    running=self._states(name, seen, (known.pinned, serving, *used)),
+                    in_use=used,
+                    abilities=world.MODELS_HERE,
+                    history=tuple(applied.status("ModelDeployment", name).get("history", ())),
+                ),
+                now,
+            )
+            if decided.serve is None:
+                self.serving.pop(name, None)
+            else:
+                self.serving[name] = decided.serve
+            if decided.answers:
+                answering.add(name)
+            for pinned in decided.run:
+                spec = world.model_spec(self._home, self._ports, deployment, pinned)
+                specs[spec.name] = spec
+            told["ModelDeployment", name] = self._with_address(name, decided)
+        self.answering = frozenset(answering)
+        return Part(processes=specs, told=told)
+
+    def url(self, name: str, pinned: Pinned) -> str:
+        """Where a revision answers Open Inference Protocol over HTTP."""
+        return world.model_url(self._ports, world.model_process(name, pinned.digest))
+
+    def _states(
+        self, name: str, seen: Mapping[str, Observed], pins: Iterable[Pinned | None]
+    ) -> dict[str, RevisionState]:
+        states = dict[str, RevisionState]()
+        for digest in {each.digest for each in pins if each is not None}:
+            process = seen.get(world.model_process(name, digest))
+            if process is not None:
+                states[digest] = self._state(process)
+        return states
+
+    def _state(self, process: Observed) -> RevisionState:
+        if process.state is State.READY:
+            return RevisionState(state="Answering")
+        cause = cause_of(process, self._home.logs)
+        return RevisionState(state="Failing" if is_failing(process) else "Starting", cause=cause)
+
+    def _with_address(self, name: str, decided: plan.Plan) -> Told:
+        url = None if decided.serve is None else self.url(name, decided.serve)
+        fields = {**decided.told.fields, "url": url, "address": url, "readyReplicas": int(decided.answers)}
+        return Told(conditions=decided.told.conditions, fields=fields)

@@ -1,0 +1,92 @@
+"""One reconcile of the local world: what is applied and what is seen become the processes that are wanted, and statuses.
+
+Written so that it reads in the order in which things depend on each other. The supervisor calls it and carries out the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from pointsman.api.conditions import Condition
+from pointsman.api.reasons import Reason
+from pointsman.local.action_targets import ActionTargets
+from pointsman.local.applied import Applied
+from pointsman.local.companion_processes import CompanionProcesses
+from pointsman.local.definitions import Definitions
+from pointsman.local.graph_hosts import GraphHosts
+from pointsman.local.home import Home
+from pointsman.local.model_servers import ModelServers
+from pointsman.local.objects import Key
+from pointsman.local.part import Part
+from pointsman.local.ports import Ports
+from pointsman.local.probes import Probes
+from pointsman.local.processes import Observed
+from pointsman.local.registry_watch import RegistryWatch
+from pointsman.local.secrets import SecretStore
+from pointsman.local.switching import Switches
+from pointsman.planning import Told, judge
+from pointsman.registry.port import Registry
+
+
+class Reconciler:
+    """Everything that one home's reconcile remembers, and what it asks beside it. `changed` wakes the next one up."""
+
+    def __init__(
+        self,
+        home: Home,
+        ports: Ports,
+        secrets: SecretStore,
+        registry: Registry,
+        *,
+        database_url: str,
+        changed: Callable[[], None],
+    ) -> None:
+        self._registry = RegistryWatch(registry, models=home.models, changed=changed)
+        self._probes, self._switches = Probes(changed=changed), Switches(changed=changed)
+        self._definitions = Definitions()
+        self._companions = CompanionProcesses(home, ports, secrets)
+        self._targets = ActionTargets(home, ports, secrets, self._companions, self._probes, database_url=database_url)
+        self._models = ModelServers(home, ports, self._registry)
+        self._graphs = GraphHosts(
+            home, ports, secrets, self._models, self._probes, self._switches, database_url=database_url
+        )
+
+    def remember(self, applied: Applied) -> None:
+        """Take up what served before a restart. Call it once, before the first reconcile."""
+        self._models.remember(applied)
+
+    async def decide(self, applied: Applied, seen: Mapping[str, Observed], *, now: datetime) -> Part:
+        """What is wanted now. Its order is the order in which processes are started."""
+        self._registry.watch(applied.deployments)
+        definitions = self._definitions.decide(applied)
+        companions = self._companions.decide(applied, seen)
+        targets = self._targets.decide(applied, seen)
+        models = self._models.decide(applied, seen, self._graphs.in_use(), now=now)
+        await self._graphs.prepare()
+        told = {**definitions.told, **targets.told, **models.told}
+        graphs = self._graphs.decide(applied, seen, told)
+        self._probes.watch(hosts=self._graphs.urls(), targets=frozenset(self._targets.urls(applied).values()))
+        return Part(
+            processes={**companions.processes, **targets.processes, **models.processes, **graphs.processes},
+            told={**told, **companions.told, **graphs.told, **_broken(applied)},
+        )
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        await self._switches.close()
+        await self._probes.close()
+        await self._registry.close()
+
+
+def _broken(applied: Applied) -> dict[Key, Told]:
+    """What stored documents say that cannot be read any more."""
+    return {
+        key: Told(conditions=judge((_unreadable,), why, generation=applied.generation(*key)), fields={})
+        for key, why in applied.broken.items()
+    }
+
+
+def _unreadable(why: str) -> Condition:
+    message = f"it cannot be read by this release: {why}: apply it again, corrected"
+    return Condition(type="Valid", status="False", reason=Reason.InvalidSpec, message=message)

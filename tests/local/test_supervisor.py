@@ -1,0 +1,326 @@
+"""The supervisor on real parts: PostgreSQL, model servers, the embedded host, the accounts service; models from folders.
+
+One runtime for all tests, which leave it as they found it: everything Ready.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from pointsman.api.documents import load, plain
+from pointsman.local.client import ControlClient, ControlError, NotRunning
+from pointsman.local.home import Home
+from pointsman.local.leftovers import end, marked
+from pointsman.local.postgres import PostgresServer
+from pointsman.models.artifact import digest_of
+
+pytestmark = pytest.mark.slow
+
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
+SECONDS = 90
+T = TypeVar("T")
+Document = dict[str, Any]
+
+
+def from_folder(document: Document, folder: Path) -> Document:
+    """A deployment whose model lies in a folder."""
+    changed = copy.deepcopy(document)
+    changed["spec"]["model"] = {"uri": folder.as_uri(), "digest": digest_of(folder)}
+    return changed
+
+
+def documents() -> dict[str, Document]:
+    """The example, by kind and name, on the embedded host and with models from their folders."""
+    found = {f"{each.kind}/{each.name}": plain(each) for each in load(EXAMPLE)}
+    for name in ("fraud-scorer", "fraud-baseline"):
+        found[f"ModelDeployment/{name}"] = from_folder(found[f"ModelDeployment/{name}"], EXAMPLE / "models" / name)
+    found["DecisionGraph/card-fraud"]["spec"]["runtime"] = {"type": "Embedded"}
+    found["Secret/accounts-token"] = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "accounts-token"},
+        "stringData": {"token": "a-token-of-the-tests"},
+    }
+    return found
+
+
+DOCUMENTS = documents()
+
+
+def remove_data(home: Home) -> None:
+    """A database that runs as another user lies outside of its home."""
+    server = PostgresServer(home)
+    shutil.rmtree(server.data.parent if server.user else server.data, ignore_errors=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A supervised home in which the example is Ready."""
+
+    home: Home
+    client: ControlClient
+    process: subprocess.Popen[bytes]
+
+    def until(self, ask: Callable[[], T], seconds: float = SECONDS) -> T:
+        """Wait for a fact; a supervisor that is away for a moment does not count."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                answer = ask()
+            except (NotRunning, ControlError, httpx2.HTTPError):
+                answer = None  # type: ignore[assignment]
+            if answer:
+                return answer
+            assert time.monotonic() < deadline, f"it did not come true: {self.client.status()}"
+            time.sleep(0.05)
+
+    def ready(self) -> None:
+        assert self.client.wait_ready(SECONDS), self.client.status()["waitingFor"]
+
+    def component(self, name: str) -> dict[str, Any] | None:
+        return next((each for each in self.client.status()["components"] if each["name"] == name), None)
+
+    def pid(self, name: str) -> int:
+        found = self.component(name)
+        assert found is not None
+        return int(found["pid"])
+
+    def condition(self, kind: str, name: str, type_: str = "Ready") -> tuple[str, str, str]:
+        for each in self.client.get(kind, name).get("status", {}).get("conditions", ()):
+            if each["type"] == type_:
+                return each["status"], each["reason"], each["message"]
+        return "-", "-", ""
+
+    def revision(self) -> str:
+        return str(self.client.get("DecisionGraph", "card-fraud")["status"].get("revision"))
+
+    def decide(self) -> dict[str, Any]:
+        """A decision on a new event. Raises httpx2.HTTPError where none is given."""
+        event = {
+            "transaction_id": uuid4().hex,
+            "occurred_at": "2026-11-03T12:00:00Z",
+            "amount": "12.50",
+            "card_id": "c",
+            "terminal_id": "t",
+            "card_account": "a",
+        }
+        url = self.client.get("DecisionGraph", "card-fraud")["status"]["url"]
+        answer = httpx2.post(url, json=event, trust_env=False, timeout=5)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+@contextmanager
+def supervised(home: Home) -> Iterator[subprocess.Popen[bytes]]:
+    with (home.logs / "started.log").open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pointsman.local.supervisor", "--home", str(home.root)],
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = Home(tmp_path_factory.mktemp("supervised") / "home").create()
+    try:
+        with supervised(home) as process:
+            runtime = Running(home=home, client=ControlClient(home), process=process)
+            runtime.until(lambda: runtime.client.apply(list(DOCUMENTS.values())))
+            runtime.ready()
+            yield runtime
+    finally:
+        end(home.instance, term_seconds=1)
+        remove_data(home)
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_as_it_was(running: Running) -> Iterator[None]:
+    yield
+    running.client.apply(list(DOCUMENTS.values()))
+    running.ready()
+
+
+def test_it_decides_once_everything_is_ready_and_can_explain_it(running: Running) -> None:
+    answer = running.decide()
+    assert answer["revision"] == running.revision()
+    record = running.client.explain_decision(answer["decision"][:12])
+    assert record["decision"]["decision"] == answer["decision"]
+    explained = running.client.explain("DecisionGraph", "card-fraud")
+    assert "Ready is True: Ready" in explained["why"]
+    assert explained["next"] == ["nothing: it is as it should be"]
+
+
+def test_what_children_are_told_is_for_their_owner_alone(running: Running) -> None:
+    for name in ("dispatcher.json", "graph-card-fraud.json"):
+        assert (running.home.config / name).stat().st_mode & 0o077 == 0
+
+
+def test_applying_the_same_again_starts_nothing_and_writes_nothing(running: Running) -> None:
+    before = {each["name"]: each["pid"] for each in running.client.status()["components"]}
+    objects = running.client.objects()
+    assert {each["result"] for each in running.client.apply(list(DOCUMENTS.values()))} == {"unchanged"}
+    assert running.client.objects() == objects
+    assert {each["name"]: each["pid"] for each in running.client.status()["components"]} == before
+
+
+@pytest.mark.parametrize("name", ["accounts", "dispatcher", "graph-card-fraud", "model-fraud-baseline"])
+def test_a_process_that_is_killed_comes_back_and_everything_is_ready_again(name: str, running: Running) -> None:
+    full = next(each["name"] for each in running.client.status()["components"] if each["name"].startswith(name))
+    pid = running.pid(full)
+    os.kill(pid, signal.SIGKILL)
+    running.until(lambda: (running.component(full) or {}).get("pid") not in (pid, None))
+    running.ready()
+    running.until(running.decide)
+
+
+def test_a_database_that_is_killed_comes_back_and_what_is_applied_meanwhile_is_not_lost(running: Running) -> None:
+    os.kill(running.pid("postgres"), signal.SIGKILL)
+    labelled = copy.deepcopy(DOCUMENTS["FeatureView/card-activity"])
+    labelled["metadata"]["labels"] = {"killed": "once"}
+    running.until(lambda: running.client.apply([labelled]))
+    running.ready()
+    running.until(running.decide)
+    assert running.client.get("FeatureView", "card-activity")["metadata"]["labels"] == {"killed": "once"}
+
+
+def test_another_model_is_switched_to_in_the_running_host_while_it_goes_on_deciding(
+    running: Running, tmp_path: Path
+) -> None:
+    host, before = running.pid("graph-card-fraud"), running.revision()
+    old = running.client.get("ModelDeployment", "fraud-baseline")["status"]
+    folder = tmp_path / "another"
+    shutil.copytree(EXAMPLE / "models" / "fraud-baseline", folder)
+    (folder / "notes.txt").write_text("other bytes\n")
+    running.client.apply([from_folder(DOCUMENTS["ModelDeployment/fraud-baseline"], folder)])
+
+    revisions = list[str]()
+
+    def switched() -> bool:
+        revisions.append(running.decide()["revision"])
+        return revisions[-1] != before
+
+    running.until(switched)
+    running.ready()
+    assert running.pid("graph-card-fraud") == host, "the same process decides on"
+    status = running.client.get("ModelDeployment", "fraud-baseline")["status"]
+    assert status["digest"] == digest_of(folder)
+    assert [each["digest"] for each in status["history"]][-2:] == [old["digest"], status["digest"]]
+    running.until(lambda: running.component(f"model-fraud-baseline-{old['revision']}") is None)
+    running.decide()
+
+
+def test_a_model_that_cannot_be_had_is_named_while_the_old_one_serves_and_the_graph_decides(running: Running) -> None:
+    broken = copy.deepcopy(DOCUMENTS["ModelDeployment/fraud-baseline"])
+    broken["spec"]["model"] = {"uri": "file:///no/such/folder", "digest": "sha256:" + "0" * 64}
+    running.client.apply([broken])
+    running.until(lambda: running.condition("ModelDeployment", "fraud-baseline")[0] == "False")
+    status, reason, message = running.condition("ModelDeployment", "fraud-baseline")
+    assert (status, reason, message) == ("False", "InvalidReference", 'no such folder: "file:///no/such/folder"')
+    assert running.condition("DecisionGraph", "card-fraud")[0] == "True"
+    running.decide()
+    assert message in running.client.explain("ModelDeployment", "fraud-baseline")["next"]
+
+
+def test_a_graph_says_what_is_missing_and_becomes_ready_by_itself(running: Running) -> None:
+    running.client.delete("FeatureView", "terminal-activity", force=True)
+    running.until(lambda: running.condition("DecisionGraph", "card-fraud")[1] == "ViewNotFound")
+    running.decide()
+    running.client.apply([DOCUMENTS["FeatureView/terminal-activity"]])
+    running.ready()
+    running.decide()
+
+
+def test_a_graph_that_does_not_bind_to_its_model_says_where_and_the_old_one_decides(running: Running) -> None:
+    wrong = copy.deepcopy(DOCUMENTS["DecisionGraph/card-fraud"])
+    inputs = next(each for each in wrong["spec"]["nodes"] if each["name"] == "boosted")["model"]["inputs"] = dict(
+        wrong["spec"]["nodes"][2]["model"]["inputs"]
+    )
+    inputs["amuont"] = inputs.pop("amount")
+    before = running.revision()
+    running.client.apply([wrong])
+    running.until(lambda: running.condition("DecisionGraph", "card-fraud")[1] == "InputsDoNotBind")
+    message = running.condition("DecisionGraph", "card-fraud")[2]
+    assert "spec.nodes[boosted]" in message
+    assert 'did you mean "amount"?' in message
+    assert running.decide()["revision"] == before
+
+
+def test_a_secret_that_is_gone_makes_its_target_unready_and_a_new_value_reaches_the_process(running: Running) -> None:
+    pid = running.pid("accounts")
+    running.client.delete("Secret", "accounts-token", force=True)
+    running.until(lambda: running.condition("ActionTarget", "accounts")[1] == "SecretNotFound")
+    running.until(lambda: running.condition("DecisionGraph", "card-fraud")[1] == "WaitingForSecrets")
+    assert running.condition("Deployment", "accounts")[:2] == ("False", "SecretNotFound")
+    running.client.apply([{**DOCUMENTS["Secret/accounts-token"], "stringData": {"token": "another-token-here"}}])
+    running.ready()
+    assert running.pid("accounts") != pid
+
+
+def test_a_deleted_graph_ends_its_host_and_a_new_one_of_its_name_starts_another(running: Running) -> None:
+    host = running.pid("graph-card-fraud")
+    uid = running.client.get("DecisionGraph", "card-fraud")["metadata"]["uid"]
+    running.client.delete("DecisionGraph", "card-fraud")
+    running.until(lambda: running.component("graph-card-fraud") is None)
+    assert not (running.home.config / "graph-card-fraud.json").exists()
+    running.client.apply([DOCUMENTS["DecisionGraph/card-fraud"]])
+    running.ready()
+    assert running.pid("graph-card-fraud") != host
+    assert running.client.get("DecisionGraph", "card-fraud")["metadata"]["uid"] != uid
+    running.decide()
+
+
+def test_a_runtime_that_cannot_run_here_is_not_ready_and_ends_what_ran(running: Running) -> None:
+    triton = copy.deepcopy(DOCUMENTS["ModelDeployment/fraud-scorer"])
+    triton["spec"]["runtime"] = {"type": "Triton"}
+    running.client.apply([triton])
+    running.until(lambda: running.condition("ModelDeployment", "fraud-scorer")[1] == "NotHonouredHere")
+    running.until(lambda: running.condition("DecisionGraph", "card-fraud")[1] == "WaitingForModels")
+    running.decide()
+
+
+def test_it_stops_everything_and_after_a_restart_serves_by_its_pins(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home").create()
+    client = ControlClient(home)
+    try:
+        with supervised(home) as process:
+            runtime = Running(home=home, client=client, process=process)
+            runtime.until(lambda: client.apply(list(DOCUMENTS.values())))
+            runtime.ready()
+            before, answer = client.objects(), runtime.decide()
+            client.down()
+            assert process.wait(SECONDS) == 0
+        assert marked(home.instance) == []
+        assert not home.control_socket.exists()
+        shutil.rmtree(home.config)
+        home.create()
+        with supervised(home) as process:
+            runtime = Running(home=home, client=client, process=process)
+            runtime.until(lambda: client.status()["ready"])
+            assert runtime.decide()["revision"] == answer["revision"]
+            assert [each["metadata"] for each in client.objects()] == [each["metadata"] for each in before]
+        assert marked(home.instance) == []
+    finally:
+        end(home.instance, term_seconds=1)
+        remove_data(home)

@@ -1,0 +1,105 @@
+"""What the statuses of streams, views and targets say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pointsman.actions import plan as target_plan
+from pointsman.api.conditions import find
+from pointsman.api.documents import load
+from pointsman.features import plan as view_plan
+from pointsman.ingest import plan as stream_plan
+from pointsman.planning import Told
+
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
+KINDS: dict[str, Any] = {each.kind: each for each in load(EXAMPLE)}
+STREAM = stream_plan.Observed(
+    stream=KINDS["EventStream"],
+    generation=2,
+    version="sha256:ab",
+    broken=None,
+    sources_elsewhere={"Kafka": "choose HTTP"},
+)
+VIEW = view_plan.Observed(view=KINDS["FeatureView"], generation=2, stream_exists=True, version="sha256:cd", broken=None)
+TARGET = target_plan.Observed(
+    target=KINDS["ActionTarget"],
+    generation=2,
+    url="http://127.0.0.1:1",
+    missing_secrets=(),
+    answer="Answering",
+    approvals_here=False,
+)
+
+
+def ready(told: Told) -> tuple[str, str, str]:
+    found = find(told.conditions, "Ready")
+    assert found is not None
+    return found.status, found.reason.value, found.message
+
+
+def test_a_stream_whose_contract_compiles_is_ready_with_its_version() -> None:
+    told = stream_plan.decide(STREAM)
+    assert ready(told) == ("True", "Ready", "")
+    assert told.fields == {"contractVersion": "sha256:ab"}
+
+
+def test_a_stream_whose_contract_does_not_compile_says_why() -> None:
+    told = stream_plan.decide(replace(STREAM, version=None, broken='spec.id: no field is called "x"'))
+    assert ready(told) == ("False", "InvalidSpec", 'spec.id: no field is called "x"')
+
+
+def test_a_source_that_is_not_read_here_is_refused_with_the_way_out() -> None:
+    document = KINDS["EventStream"].document()
+    document["spec"]["source"] = {"type": "Kafka", "kafka": {"bootstrapServers": ["b:9092"], "topic": "t"}}
+    kafka = type(KINDS["EventStream"]).model_validate(document)
+    told = stream_plan.decide(replace(STREAM, stream=kafka))
+    assert ready(told) == ("False", "NotHonouredHere", 'spec.source.type: "Kafka" is not read here: choose HTTP')
+
+
+def test_a_view_needs_its_stream_and_says_which() -> None:
+    told = view_plan.decide(replace(VIEW, stream_exists=False, version=None))
+    assert ready(told) == ("False", "StreamNotFound", 'EventStream "transactions" does not exist: apply it')
+    assert ready(view_plan.decide(replace(VIEW, broken="spec.entity: no")))[:2] == ("False", "InvalidSpec")
+    assert ready(view_plan.decide(VIEW))[0] == "True"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ("True", "Ready")),
+        ({"missing_secrets": ("token/key",)}, ("False", "SecretNotFound")),
+        ({"url": None, "answer": "Starting"}, ("False", "ServiceNotFound")),
+        ({"answer": "Starting"}, ("Unknown", "Progressing")),
+        ({"answer": "Silent"}, ("False", "TargetUnreachable")),
+    ],
+    ids=[
+        "one that answers is ready",
+        "one without its secret is not",
+        "one whose Service leads nowhere is not",
+        "one that is being started is waited for",
+        "one that is silent is not ready",
+    ],
+)
+def test_a_target(changes: Any, expected: tuple[str, str]) -> None:
+    assert ready(target_plan.decide(replace(TARGET, **changes)))[:2] == expected
+
+
+def test_a_missing_secret_is_named() -> None:
+    told = target_plan.decide(replace(TARGET, missing_secrets=("accounts-token/token",)))
+    assert ready(told)[2] == "no such secret: accounts-token/token: apply a Secret that has it"
+
+
+def test_approvals_that_cannot_be_given_here_are_named_and_a_kill_switch_keeps_it_ready() -> None:
+    document = KINDS["ActionTarget"].document()
+    document["spec"] |= {"approval": {"type": "Always", "policy": "FourEyes"}, "suspend": True}
+    told = target_plan.decide(replace(TARGET, target=type(KINDS["ActionTarget"]).model_validate(document)))
+    honoured, held = find(told.conditions, "Honoured"), find(told.conditions, "Held")
+    assert honoured is not None
+    assert held is not None
+    assert "spec.approval" in honoured.message
+    assert held.reason == "KillSwitchOn"
+    assert (ready(told)[0], told.fields["killSwitch"]) == ("True", True)
