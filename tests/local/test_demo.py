@@ -127,6 +127,26 @@ def test_a_process_that_is_killed_comes_back(client: ControlClient, name: str) -
     assert decide(client, f"after-{name}").status_code == 200
 
 
+@pytest.mark.parametrize("part", ["ray::ServeReplica", "haproxy", "raylet", "pointsman_serving.ray_host"])
+def test_the_graph_decides_again_whatever_of_ray_is_killed(client: ControlClient, home: Home, part: str) -> None:
+    def alive() -> list[psutil.Process]:
+        found = marked(home.instance, child="graph-card-fraud")
+        return [each for each in found if part in " ".join(each.cmdline()).split(" -f ")[0]]
+
+    def decides() -> bool:
+        try:
+            return decide(client, f"after-{part}").status_code == 200
+        except (httpx2.TransportError, NotRunning):
+            return False
+
+    assert decide(client, f"before-{part}").status_code == 200
+    (victim, *_) = alive()
+    victim.kill()
+    until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
+    until(decides, 180)
+    assert decide(client, f"before-{part}").json()["duplicate"] is True
+
+
 def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient, home: Home) -> None:
     before = client.get("DecisionGraph", "card-fraud")["status"]["revision"]
     version = client.get("ModelDeployment", "fraud-scorer")["status"]["version"]

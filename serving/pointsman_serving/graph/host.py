@@ -21,7 +21,7 @@ from pointsman.decisions.engine import Answer, Engine, Fenced, Submission
 from pointsman.decisions.queries import record_revision
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman_serving.graph.config import HostConfig
-from pointsman_serving.graph.load import load
+from pointsman_serving.graph.load import LoadedGraph, load
 
 log = structlog.get_logger()
 
@@ -55,6 +55,7 @@ class GraphHost:
         self.name = config.resolved.graph.metadata.name
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
         self._engine: Engine | None = None
+        self._loaded: LoadedGraph | None = None
         self._revision = config.resolved.revision
         self._queue = deque[tuple[Submission, asyncio.Future[list[Answer]]]]()
         self._pending = 0
@@ -78,6 +79,8 @@ class GraphHost:
             self._runner.cancel()
         if self._engine is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.close)
+        if self._loaded is not None:
+            self._loaded.close()
         self._thread.shutdown(wait=False)
 
     async def decide(self, events: Sequence[object], *, synchronous: bool) -> list[Answer]:
@@ -104,15 +107,17 @@ class GraphHost:
         Raises what load raises; the old revision goes on then.
         """
         if resolved.revision != self._revision:
+            engine, before = self._ready_engine, self._loaded
             loaded = await asyncio.to_thread(load, resolved)
-            engine = self._ready_engine
 
             def change() -> None:
                 record_revision(engine.connection, resolved)
                 engine.switch(loaded.compiled, loaded.ports)
 
             await asyncio.get_running_loop().run_in_executor(self._thread, change)
-            self._revision = resolved.revision
+            self._revision, self._loaded = resolved.revision, loaded
+            if before is not None:
+                before.close()
             log.info("switched", graph=self.name, revision=resolved.revision)
         return self._revision
 
@@ -142,7 +147,7 @@ class GraphHost:
         return self._engine
 
     def _open(self, resolved: ResolvedGraph) -> Engine:
-        loaded = load(resolved)
+        loaded = self._loaded = load(resolved)
         committer = Committer(self.config.database_url, graph_uid=resolved.graph_uid, stream_uid=resolved.stream_uid)
         engine = Engine(loaded.compiled, loaded.ports, committer)
         engine.open()

@@ -24,6 +24,12 @@ class LoadedGraph:
     compiled: CompiledGraph
     ports: Mapping[str, ModelPort]
 
+    def close(self) -> None:
+        """Give back the connections to remote models; the graph decides no more."""
+        for port in self.ports.values():
+            if isinstance(port, RemoteModel):
+                port.close()
+
 
 class RemoteModel:
     """A model behind Open Inference Protocol v2 as a graph's port."""
@@ -36,6 +42,10 @@ class RemoteModel:
             return self._client.infer(inputs)
         except InferenceFailed as error:
             raise ModelFailed(str(error)) from error
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._client.close()
 
 
 def load(resolved: ResolvedGraph) -> LoadedGraph:
