@@ -35,7 +35,7 @@ def demo(
     if fresh:
         _remove(home)
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err) as progress:
+    with Progress(*columns, console=err()) as progress:
         stage = _Stages(progress)
         try:
             outcome = run(home, Stage(begin=stage.begin, advance=stage.advance))
@@ -97,7 +97,7 @@ def _remove(home: object) -> None:
 
 def _print(outcome: Outcome, found: Business, seconds: float) -> None:
     total = len(outcome.recorded)
-    out.rule("What was decided", align="left")
+    out().rule("What was decided", align="left")
     table(
         ["outcome", "decisions", "share", "fraud among them", "error"],
         [
@@ -111,23 +111,23 @@ def _print(outcome: Outcome, found: Business, seconds: float) -> None:
             for each in found.outcomes
         ],
     )
-    out.print(
+    out().print(
         f"{total:,} transactions, {found.fraud:,} of them fraud; {found.alerts:,} alerts, {found.human_items:,} for people"
     )
-    out.print(
+    out().print(
         f"money: {found.lost_cents / 100:,.2f} lost to fraud that was approved, {found.stopped_cents / 100:,.2f} stopped, "
         f"{found.in_review_cents / 100:,.2f} in review"
     )
     reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(found.reasons.items(), key=lambda each: -each[1]))
-    out.print(f"why review: {reasons}", markup=False)
-    out.print(
+    out().print(f"why review: {reasons}", markup=False)
+    out().print(
         f"certificates: {outcome.certificates} (no band's error is certified yet); approval: {outcome.approval} "
         "(nobody approves a freeze before it is sent)",
         markup=False,
     )
     _print_speed(outcome)
     _print_conservation(outcome)
-    out.rule("Where to look next", align="left")
+    out().rule("Where to look next", align="left")
     decision = outcome.example_decision or "<decision id>"
     for line in (
         "pointsman get                         every object, and whether it is Ready",
@@ -137,21 +137,21 @@ def _print(outcome: Outcome, found: Business, seconds: float) -> None:
         'edit "below" in manifests/examples/fraud/graph.yaml, `pointsman apply -f manifests/examples/fraud`, stream again',
         "pointsman down                        stop everything",
     ):
-        out.print(f"  {line}", markup=False)
-    out.print(f"everything took {seconds:.0f} s")
+        out().print(f"  {line}", markup=False)
+    out().print(f"everything took {seconds:.0f} s")
 
 
 def _print_speed(outcome: Outcome) -> None:
-    out.rule("How fast", align="left")
+    out().rule("How fast", align="left")
     for name, sent in (
         ("as fast as it goes", outcome.saturated),
         (f"at {outcome.paced.rate:,.0f} events/s", outcome.paced),
     ):
-        out.print(
+        out().print(
             f"{name}: {sent.rate:,.0f} decisions/s; from the source to the commit p50 {sent.wait_milliseconds(50):.0f} ms, "
             f"p95 {sent.wait_milliseconds(95):.0f} ms, p99 {sent.wait_milliseconds(99):.0f} ms"
         )
-    out.print(
+    out().print(
         f"from a decision to the observed freeze: p50 {outcome.freeze_seconds[0] * 1000:.0f} ms, "
         f"p95 {outcome.freeze_seconds[1] * 1000:.0f} ms; {outcome.overdue:,} events took longer than the graph's deadline"
     )
@@ -167,18 +167,18 @@ def _print_speed(outcome: Outcome) -> None:
 
 def _print_conservation(outcome: Outcome) -> None:
     kept = outcome.conservation
-    out.rule("Nothing lost, nothing doubled", align="left")
+    out().rule("Nothing lost, nothing doubled", align="left")
     broken = kept.broken()
-    out.print(
+    out().print(
         f"events: {kept.received:,} in = {kept.decisions:,} decisions + {kept.dead_letters:,} dead letters "
         f"+ {kept.duplicates:,} duplicates"
     )
-    out.print(
+    out().print(
         f"freezes: {kept.freezes:,} = {kept.observed:,} observed + {kept.rejected:,} rejected + {kept.unknown:,} unknown "
         f"+ {kept.pending:,} pending; the accounts service applied {kept.applied_at_target:,}, each at most "
         f"{kept.most_applications_of_one_key} time(s)"
     )
-    out.print(f"ledger: {kept.ledger_leaves:,} leaves, verified against every stored record")
-    out.print(
+    out().print(f"ledger: {kept.ledger_leaves:,} leaves, verified against every stored record")
+    out().print(
         "all of it holds" if not broken else "BROKEN: " + "; ".join(broken), style="green" if not broken else "red"
     )

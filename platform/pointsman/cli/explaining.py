@@ -29,9 +29,9 @@ def explain(
             if output is not Format.TABLE:
                 return show(explained, output)
             for line in explained["why"]:
-                out.print(line, markup=False)
+                out().print(line, markup=False)
             for line in explained["next"]:
-                out.print(f"→ {line}", markup=False)
+                out().print(f"→ {line}", markup=False)
             return None
         if what.lower() in {word for kind, others in KINDS.items() for word in (kind.lower(), *others)}:
             raise Failure(f"explain which {kind_of(what)}?", hint=f"pointsman explain {what} NAME", code=Exit.USAGE)

@@ -27,7 +27,7 @@ def up(
     from pointsman.local.up import up as start
 
     home = open_home()
-    with err.status("starting", spinner="dots") as spinner:
+    with err().status("starting", spinner="dots") as spinner:
         ready = start(home, foreground=foreground, timeout=timeout, on_change=lambda text: spinner.update(text))
     if foreground:
         return
@@ -37,7 +37,7 @@ def up(
             hint="`pointsman get` says what waits, `pointsman explain KIND NAME` why",
             code=Exit.NOT_READY,
         )
-    out.print(f"pointsman is up: {home.root}", markup=False)
+    out().print(f"pointsman is up: {home.root}", markup=False)
 
 
 def down() -> None:
@@ -45,9 +45,9 @@ def down() -> None:
     from pointsman.local.up import down as stop
 
     home = open_home()
-    with err.status("stopping", spinner="dots"):
+    with err().status("stopping", spinner="dots"):
         stopped = stop(home)
-    out.print("stopped" if stopped else "nothing was running", markup=False)
+    out().print("stopped" if stopped else "nothing was running", markup=False)
 
 
 def status(output: Annotated[Format, typer.Option("-o", "--output", help="How to print.")] = Format.TABLE) -> None:

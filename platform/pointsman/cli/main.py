@@ -58,9 +58,9 @@ def run() -> None:
     except Failure as failure:
         if os.environ.get("POINTSMAN_DEBUG"):
             raise
-        err.print(f"error: {failure}", style="red", markup=False)
+        err().print(f"error: {failure}", style="red", markup=False)
         if failure.hint:
-            err.print(f"hint: {failure.hint}", markup=False)
+            err().print(f"hint: {failure.hint}", markup=False)
         sys.exit(failure.code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -71,6 +71,6 @@ def run() -> None:
         if os.environ.get("POINTSMAN_DEBUG"):
             raise
         text = " ".join(str(error).split()) or type(error).__name__
-        err.print(f"error: {text}", style="red", markup=False)
-        err.print("hint: this is not expected; --debug shows where it happened", markup=False)
+        err().print(f"error: {text}", style="red", markup=False)
+        err().print("hint: this is not expected; --debug shows where it happened", markup=False)
         sys.exit(Exit.FAILED)

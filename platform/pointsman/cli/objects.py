@@ -68,11 +68,11 @@ def apply(
         results = client.apply(documents, dry_run=dry_run)
         if output is Format.TABLE:
             for each in results:
-                out.print(f"{each['kind']}/{each['name']} {each['result']}", markup=False)
+                out().print(f"{each['kind']}/{each['name']} {each['result']}", markup=False)
         else:
             show({"results": results}, output)
         if wait and not dry_run:
-            with err.status("waiting until all is Ready", spinner="dots") as spinner:
+            with err().status("waiting until all is Ready", spinner="dots") as spinner:
                 ready = client.wait_ready(wait, on_change=lambda text: spinner.update(text))
             if not ready:
                 raise Failure(
@@ -90,7 +90,7 @@ def read_documents(files: list[Path]) -> list[dict[str, Any]]:
         return [plain(each) for each in load(files)]
     except InvalidDocuments as error:
         for each in error.errors[:-1]:
-            err.print(f"error: {each}", style="red", markup=False)
+            err().print(f"error: {each}", style="red", markup=False)
         last = error.errors[-1]
         raise Failure(str(last)) from error
     except FileNotFoundError as error:
@@ -112,7 +112,7 @@ def get(
     if output is not Format.TABLE:
         return show(items[0] if name is not None else {"items": items}, output)
     if not items:
-        out.print("nothing is applied yet: `pointsman apply -f FOLDER`", markup=False)
+        out().print("nothing is applied yet: `pointsman apply -f FOLDER`", markup=False)
         return None
     columns = COLUMNS.get(wanted or "", {})
     shown = [] if wanted else ["kind"]
@@ -149,7 +149,7 @@ def delete(
     wanted = kind_of(kind)
     with supervisor() as client:
         client.delete(wanted, name, force=force)
-    out.print(f"{wanted}/{name} deleted", markup=False)
+    out().print(f"{wanted}/{name} deleted", markup=False)
 
 
 def _ready(document: dict[str, Any]) -> tuple[str, str, str]:

@@ -10,8 +10,7 @@ import numpy as np
 
 from pointsman.api.reasons import Reason
 from pointsman.columns import Column
-from pointsman.decisions.commit import KnownDecision
-from pointsman.decisions.record import DeadLetter, EventRow
+from pointsman.decisions.record import DeadLetter, EventRow, KnownDecision
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.contract import Contract
 from pointsman.graphs.identity import canonical, dead_letter_id, decision_ids, digest

@@ -14,7 +14,15 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import TupleRow
 
-from pointsman.decisions.record import ActionRow, DeadLetter, DecisionRow, EventRow, Records, ReviewRow
+from pointsman.decisions.record import (
+    ActionRow,
+    DeadLetter,
+    DecisionRow,
+    EventRow,
+    KnownDecision,
+    Records,
+    ReviewRow,
+)
 from pointsman.ledger.append import append_leaves
 from pointsman.store.database import connect
 
@@ -40,14 +48,6 @@ UNSTAGE = "INSERT INTO events SELECT * FROM staged_events ON CONFLICT DO NOTHING
 
 class Fenced(Exception):
     """Another host has taken over this graph: nothing was written, and this one must not write again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownDecision:
-    """A decision that is already recorded for an event id."""
-
-    event_digest: bytes
-    day: date
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import orjson
 import psycopg
 from psycopg.rows import TupleRow, dict_row
 
-from pointsman.decisions.commit import KnownDecision
+from pointsman.decisions.record import KnownDecision
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.identity import decision_ids, digest
 from pointsman.graphs.resolve import ResolvedGraph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 import numpy as np
@@ -79,6 +79,14 @@ class DeadLetter:
     place: str
     message: str
     body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownDecision:
+    """A decision that is already recorded for an event id."""
+
+    event_digest: bytes
+    day: date
 
 
 @dataclass(frozen=True, kw_only=True)
