@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from uuid import UUID
 
 import psycopg
@@ -24,11 +24,22 @@ from pointsman.decisions.record import (
     ReviewRow,
 )
 from pointsman.ledger.append import append_leaves
+from pointsman.store.binary_copy import (
+    always,
+    byteas,
+    copy_rows,
+    float8s,
+    int8s,
+    labels,
+    moments,
+    text_arrays,
+    texts,
+    timestamps,
+    uuids,
+)
 from pointsman.store.database import connect
 
 OUTBOX_CHANNEL = "pointsman_outbox"
-
-EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 
 OPEN = """
 INSERT INTO graph_heads (graph_uid, epoch) VALUES (%s, 1)
@@ -164,59 +175,52 @@ class Committer:
     ) -> int:
         if not events:
             return 0
-        columns = "day, stream_uid, event_id, digest, body, event_time, known_at, history_position"
-        with cursor.copy(f"COPY staged_events ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(["date", "uuid", "text", "bytea", "bytea", "timestamptz", "timestamptz", "int8"])
-            for position, event in enumerate(events):
-                copy.write_row(
-                    (
-                        day,
-                        self._stream_uid,
-                        event.event_id,
-                        event.digest,
-                        event.body,
-                        _time(event.event_time),
-                        _time(event.known_at),
-                        None if history_from is None else history_from + position,
-                    )
-                )
+        positions = None if history_from is None else range(history_from, history_from + len(events))
+        copy_rows(
+            cursor,
+            "staged_events",
+            len(events),
+            [
+                always("day", day),
+                always("stream_uid", self._stream_uid),
+                texts("event_id", [each.event_id for each in events]),
+                byteas("digest", [each.digest for each in events]),
+                byteas("body", [each.body for each in events]),
+                timestamps("event_time", [each.event_time for each in events]),
+                timestamps("known_at", [each.known_at for each in events]),
+                always("history_position", None) if positions is None else int8s("history_position", positions),
+            ],
+        )
         return cursor.execute(UNSTAGE).rowcount
 
     def _copy_decisions(self, cursor: psycopg.Cursor[TupleRow], day: date, batch: Commit) -> None:
         decisions: Sequence[DecisionRow] = batch.records.decisions
         if not decisions:
             return
-        columns = (
-            "day, decision_id, graph_uid, stream_uid, event_id, seq, revision, score, band, outcome, reasons, "
-            "decided_at, body"
+        ids = uuids("decision_id", [each.decision_id for each in decisions])
+        seqs = int8s("seq", [each.seq for each in decisions])
+        copy_rows(
+            cursor,
+            "decisions",
+            len(decisions),
+            [
+                always("day", day),
+                ids,
+                always("graph_uid", self._graph_uid),
+                always("stream_uid", self._stream_uid),
+                texts("event_id", [each.event_id for each in decisions]),
+                seqs,
+                always("revision", batch.revision),
+                float8s("score", [each.score for each in decisions]),
+                labels("band", [each.band for each in decisions]),
+                labels("outcome", [each.outcome for each in decisions]),
+                text_arrays("reasons", [each.reasons for each in decisions]),
+                always("decided_at", batch.decided_at),
+                byteas("body", [each.body for each in decisions]),
+            ],
         )
-        with cursor.copy(f"COPY decisions ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(
-                ["date", "uuid", "uuid", "uuid", "text", "int8", "text", "float8", "text", "text", "text[]"]
-                + ["timestamptz", "bytea"]
-            )
-            for each in decisions:
-                copy.write_row(
-                    (
-                        day,
-                        each.decision_id,
-                        self._graph_uid,
-                        self._stream_uid,
-                        each.event_id,
-                        each.seq,
-                        batch.revision,
-                        each.score,
-                        each.band,
-                        each.outcome,
-                        list(each.reasons),
-                        batch.decided_at,
-                        each.body,
-                    )
-                )
-        with cursor.copy("COPY decision_keys (decision_id, event_digest, day, seq) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(["uuid", "bytea", "date", "int8"])
-            for each, event in zip(decisions, batch.events, strict=True):
-                copy.write_row((each.decision_id, event.digest, day, each.seq))
+        digests = byteas("event_digest", [each.digest for each in batch.events])
+        copy_rows(cursor, "decision_keys", len(decisions), [ids, digests, always("day", day), seqs])
 
     def _copy_actions(
         self, cursor: psycopg.Cursor[TupleRow], day: date, actions: Sequence[ActionRow], at: datetime
@@ -249,28 +253,23 @@ class Committer:
     def _copy_reviews(self, cursor: psycopg.Cursor[TupleRow], reviews: Sequence[ReviewRow], at: datetime) -> None:
         if not reviews:
             return
-        columns = (
-            "review_id, decision_id, graph_uid, event_id, case_key, priority, reasons, opened_at, deadline_at, state"
+        copy_rows(
+            cursor,
+            "reviews",
+            len(reviews),
+            [
+                uuids("review_id", [each.decision_id for each in reviews]),
+                uuids("decision_id", [each.decision_id for each in reviews]),
+                always("graph_uid", self._graph_uid),
+                texts("event_id", [each.event_id for each in reviews]),
+                texts("case_key", [each.case_key for each in reviews]),
+                float8s("priority", [each.priority for each in reviews]),
+                text_arrays("reasons", [each.reasons for each in reviews]),
+                always("opened_at", at),
+                moments("deadline_at", [each.deadline_at for each in reviews]),
+                always("state", "open"),
+            ],
         )
-        with cursor.copy(f"COPY reviews ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
-            copy.set_types(
-                ["uuid", "uuid", "uuid", "text", "text", "float8", "text[]", "timestamptz", "timestamptz", "text"]
-            )
-            for each in reviews:
-                copy.write_row(
-                    (
-                        each.decision_id,
-                        each.decision_id,
-                        self._graph_uid,
-                        each.event_id,
-                        each.case_key,
-                        each.priority,
-                        list(each.reasons),
-                        at,
-                        each.deadline_at,
-                        "open",
-                    )
-                )
 
     def _insert_dead_letters(self, cursor: psycopg.Cursor[TupleRow], batch: Commit) -> int:
         """Write them, and return how many were there already: those are duplicates."""
@@ -296,7 +295,3 @@ class Committer:
             ],
         )
         return len(batch.dead_letters) - cursor.rowcount
-
-
-def _time(microseconds: int) -> datetime:
-    return EPOCH_START + timedelta(microseconds=microseconds)

@@ -9,6 +9,7 @@ from psycopg import Cursor
 from psycopg.rows import TupleRow
 
 from pointsman.ledger.leaf import chain, leaf, salts
+from pointsman.store.binary_copy import always, byteas, copy_rows, int8s, uuids
 
 
 def append_leaves(cursor: Cursor[TupleRow], kind: str, refs: Sequence[UUID], bodies: Sequence[bytes]) -> range:
@@ -25,13 +26,9 @@ def append_leaves(cursor: Cursor[TupleRow], kind: str, refs: Sequence[UUID], bod
     assert row is not None
     size, root = int(row[0]), bytes(row[1])
     indexes = range(size, size + len(leaves))
-    with cursor.copy("COPY ledger (index, leaf, kind, ref) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(["int8", "bytea", "text", "uuid"])
-        for index, each, ref in zip(indexes, leaves, refs, strict=True):
-            copy.write_row((index, each, kind, ref))
-    with cursor.copy("COPY salts (index, salt) FROM STDIN (FORMAT BINARY)") as copy:
-        copy.set_types(["int8", "bytea"])
-        for index, salt in zip(indexes, drawn, strict=True):
-            copy.write_row((index, salt))
+    positions = int8s("index", indexes)
+    columns = [positions, byteas("leaf", leaves), always("kind", kind), uuids("ref", refs)]
+    copy_rows(cursor, "ledger", len(leaves), columns)
+    copy_rows(cursor, "salts", len(leaves), [positions, byteas("salt", drawn)])
     cursor.execute("UPDATE ledger_head SET size = %s, root = %s WHERE id = 1", (indexes.stop, chain(root, leaves)))
     return indexes
