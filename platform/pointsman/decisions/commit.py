@@ -77,11 +77,12 @@ class Commit:
 
 
 class Committer:
-    """The one writer of a graph. Not thread-safe."""
+    """The one writer of a graph. `known` has a connection of its own and may be asked while another thread commits."""
 
     def __init__(self, url: str, *, graph_uid: UUID, stream_uid: UUID) -> None:
         self._url, self._graph_uid, self._stream_uid = url, graph_uid, stream_uid
         self._connection: psycopg.Connection[TupleRow] | None = None
+        self._lookups: psycopg.Connection[TupleRow] | None = None
         self._days = set[date]()
         self.epoch = -1
         self.next_seq = -1
@@ -100,13 +101,16 @@ class Committer:
         connection.execute(STAGE)
         connection.commit()
         self._connection = connection
+        self._lookups = connect(self._url)
+        self._lookups.autocommit = True
         self._days.clear()
 
     def close(self) -> None:
-        """Give the connection back; safe twice."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        """Give the connections back; safe twice."""
+        for connection in (self._connection, self._lookups):
+            if connection is not None:
+                connection.close()
+        self._connection = self._lookups = None
 
     @property
     def connection(self) -> psycopg.Connection[TupleRow]:
@@ -117,8 +121,9 @@ class Committer:
 
     def known(self, decision_ids: Sequence[UUID]) -> dict[UUID, KnownDecision]:
         """Which of these decisions are recorded already."""
-        with self.connection.transaction():
-            rows = self.connection.execute(KNOWN, (list(decision_ids),)).fetchall()
+        if self._lookups is None:
+            raise psycopg.OperationalError("the decision store is not connected")
+        rows = self._lookups.execute(KNOWN, (list(decision_ids),)).fetchall()
         return {id_: KnownDecision(event_digest=bytes(digest), day=day) for id_, digest, day in rows}
 
     def commit(self, batch: Commit) -> None:

@@ -1,16 +1,19 @@
 """The engine of a graph's host: events in, committed decisions out, batch by batch, one writer.
 
-Both hosts run it: Ray Serve's replica and the embedded process. It is synchronous and belongs to one thread; a host feeds
-it from a queue and waits on futures.
+Both hosts run it: Ray Serve's replica and the embedded process. `process` takes one batch all the way. A host that is in a
+hurry calls `decide` in one thread and `commit` in another, so that the next batch is decided while one is being written:
+one, and no more, may be on its way to the store.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import psycopg
@@ -20,7 +23,7 @@ from psycopg.rows import TupleRow
 from pointsman.decisions.accept import Accepted, accept, event_columns, event_rows
 from pointsman.decisions.commit import Commit, Committer, Fenced
 from pointsman.decisions.queries import answers_of, committed_events
-from pointsman.decisions.record import DecisionRow, Records, records
+from pointsman.decisions.record import DecisionRow, KnownDecision, Records, records
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import GraphState, evaluate, triage
 from pointsman.graphs.ports import ModelPort
@@ -36,6 +39,10 @@ RETRY_SECONDS = 0.2
 
 class StoreUnavailable(Exception):
     """The decision store stayed away for longer than the engine waits."""
+
+
+class Superseded(Exception):
+    """The batch was decided on a state that is no longer the engine's: give it to `process`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,19 @@ class Stats:
     batches: int = 0
     decided: int = 0
     overdue: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """A batch that is decided and not committed. `era` tells on which state: one is begun with every recovery."""
+
+    submissions: Sequence[Submission]
+    accepted: Accepted
+    batch: Commit
+    era: int
+    ids: frozenset[UUID]
+    settled: threading.Event = field(default_factory=threading.Event)
+    """Set when the commit has ended, well or not."""
 
 
 class _Laps:
@@ -86,12 +106,17 @@ class Engine:
         self.graph, self._ports, self._committer = graph, ports, committer
         self._patience, self._source = patience_seconds, source
         self._state = GraphState(graph.views)
+        self._next_seq = -1
+        self._era = 0
+        self._in_flight: Decided | None = None
+        self._broken = False
+        self._fenced: Fenced | None = None
         self.stats = Stats()
 
     @property
     def next_seq(self) -> int:
         """The sequence number that the next event gets."""
-        return self._committer.next_seq
+        return self._next_seq
 
     @property
     def connection(self) -> psycopg.Connection[TupleRow]:
@@ -103,8 +128,7 @@ class Engine:
 
         Raises StoreUnavailable where the store does not answer within the engine's patience.
         """
-        self._connect(time.monotonic() + self._patience)
-        self._state = self._rebuilt(self.graph)
+        self._recover(time.monotonic() + self._patience)
 
     def close(self) -> None:
         """Give the store's connection back."""
@@ -120,22 +144,63 @@ class Engine:
         """Decide the events of all submissions as one batch and commit; one answer for each event, in order.
 
         Raises StoreUnavailable when the store stayed away, Fenced when another host has taken the graph over. Sending
-        the same events again is always safe.
+        the same events again is always safe. A batch that `decide` was given and `commit` not yet is superseded.
         """
         give_up_at = time.monotonic() + self._patience
         while True:
             try:
-                answers = self._process(submissions)
+                if self._broken or self._in_flight is not None:
+                    self._recover(give_up_at)
+                return self.commit(self.decide(submissions))
             except psycopg.OperationalError as error:
                 log.warning("the decision store went away; the batch is tried again", error=str(error).strip())
-                self._connect(give_up_at)
-                self._state = self._rebuilt(self.graph)
-            except BaseException:
-                self._state.rollback()
-                raise
-            else:
-                self._state.commit()
-                return answers
+                self._broken = True
+
+    def decide(self, submissions: Sequence[Submission]) -> Decided:
+        """Decide a batch; the one before may still be on its way to the store.
+
+        Raises Superseded, or psycopg.OperationalError, where that one has failed or the store is away: `process` mends
+        both.
+        """
+        if self._fenced is not None:
+            raise self._fenced
+        if self._broken:
+            raise Superseded
+        try:
+            decided = self._decided(submissions)
+        except BaseException:
+            self._state.rollback()
+            raise
+        self._state.commit()
+        self._next_seq += len(decided.batch.records.decisions)
+        self._in_flight = decided
+        return decided
+
+    def commit(self, decided: Decided) -> list[list[Answer]]:
+        """Write what was decided; the answers are given when it is durable.
+
+        Raises Superseded where a recovery came between, psycopg.OperationalError when the store went away, Fenced.
+        """
+        try:
+            if self._broken or decided.era != self._era:
+                raise Superseded
+            lap = _Laps(self.stats)
+            self._committer.commit(decided.batch)
+            lap("commit", decided.batch.received)
+            answers = iter(self._answers(decided))
+            lap("answer", decided.batch.received)
+        except BaseException as error:
+            self._broken = True
+            if isinstance(error, Fenced):
+                self._fenced = error
+            raise
+        finally:
+            decided.settled.set()  # whatever came of it: a batch that is being decided may wait for this one
+        if self._in_flight is decided:
+            self._in_flight = None
+        self.stats.batches += 1
+        self.stats.decided += len(decided.accepted.positions)
+        return [[next(answers) for _ in each.events] for each in decided.submissions]
 
     def import_history(self, events: Sequence[object]) -> tuple[int, int]:
         """Warm up features with events that are not decided; return how many were new and how many were broken.
@@ -153,30 +218,35 @@ class Engine:
             self._state = self._rebuilt(self.graph)
         return added, len(batch.broken)
 
-    def _process(self, submissions: Sequence[Submission]) -> list[list[Answer]]:
+    def _decided(self, submissions: Sequence[Submission]) -> Decided:
         lap, now = _Laps(self.stats), datetime.now(UTC)
         rows = [event for each in submissions for event in each.events]
-        accepted = accept(self.graph, rows, self._committer.known, source=self._source, arrived=_microseconds(now))
+        accepted = accept(self.graph, rows, self._known, source=self._source, arrived=_microseconds(now))
         lap("contract", len(rows))
-        decided = self._decide(submissions, accepted, now, lap)
-        self._committer.commit(
-            Commit(
-                first_seq=self._committer.next_seq,
+        return Decided(
+            submissions=submissions,
+            accepted=accepted,
+            batch=Commit(
+                first_seq=self._next_seq,
                 received=len(rows),
                 duplicates=len(accepted.recorded) + len(accepted.repeated),
                 events=accepted.events,
-                records=decided,
+                records=self._decide(submissions, accepted, now, lap),
                 dead_letters=tuple(accepted.dead_letters.values()),
                 decided_at=now,
                 revision=self.graph.resolved.revision,
                 source=self._source,
-            )
+            ),
+            era=self._era,
+            ids=frozenset(accepted.decision_ids),
         )
-        lap("commit", len(rows))
-        self.stats.batches += 1
-        self.stats.decided += len(decided.decisions)
-        answers = iter(self._answers(len(rows), accepted, decided))
-        return [[next(answers) for _ in each.events] for each in submissions]
+
+    def _known(self, decision_ids: Sequence[UUID]) -> Mapping[UUID, KnownDecision]:
+        """What is recorded. Where the batch on its way to the store has one of these, it is waited for."""
+        in_flight = self._in_flight
+        if in_flight is not None and not in_flight.ids.isdisjoint(decision_ids):
+            in_flight.settled.wait()
+        return self._committer.known(decision_ids)
 
     def _decide(self, submissions: Sequence[Submission], accepted: Accepted, now: datetime, lap: _Laps) -> Records:
         if not accepted.positions:
@@ -189,7 +259,7 @@ class Engine:
             self.graph,
             decision_ids=accepted.decision_ids,
             events=accepted.events,
-            first_seq=self._committer.next_seq,
+            first_seq=self._next_seq,
             evaluation=evaluation,
             triage=concluded,
             decided_at=now,
@@ -205,10 +275,11 @@ class Engine:
         self.stats.overdue += sum(size for size, is_late in zip(sizes, late, strict=True) if is_late)
         return np.repeat([is_late and each.synchronous for is_late, each in zip(late, submissions, strict=True)], sizes)
 
-    def _answers(self, count: int, accepted: Accepted, decided: Records) -> list[Answer]:
-        answers: list[Answer] = [{}] * count
-        for at, decision in zip(accepted.positions, decided.decisions, strict=True):
-            answers[at] = _answer(decision, self.graph.resolved.revision)
+    def _answers(self, decided: Decided) -> list[Answer]:
+        accepted, batch = decided.accepted, decided.batch
+        answers: list[Answer] = [{}] * batch.received
+        for at, decision in zip(accepted.positions, batch.records.decisions, strict=True):
+            answers[at] = _answer(decision, batch.revision)
         if accepted.recorded:
             found = answers_of(self._committer.connection, accepted.recorded.values())
             for at, (decision_id, _) in accepted.recorded.items():
@@ -225,10 +296,21 @@ class Engine:
             }
         return answers
 
-    def _connect(self, give_up_at: float) -> None:
+    def _recover(self, give_up_at: float) -> None:
+        """Take the graph over, and stand where the store stands: what was decided and not committed is forgotten.
+
+        Raises Fenced where another host has taken over before; that one is not to be fenced in turn.
+        """
+        if self._fenced is not None:
+            raise self._fenced
         while True:
             try:
                 self._committer.open()
+                self._era += 1
+                self._in_flight = None
+                self._next_seq = self._committer.next_seq
+                self._state = self._rebuilt(self.graph)
+                self._broken = False
                 return
             except psycopg.OperationalError as error:
                 if time.monotonic() > give_up_at:
@@ -265,4 +347,4 @@ def _microseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000)
 
 
-__all__ = ["Answer", "Engine", "Fenced", "Stats", "StoreUnavailable", "Submission"]
+__all__ = ["Answer", "Decided", "Engine", "Fenced", "Stats", "StoreUnavailable", "Submission", "Superseded"]

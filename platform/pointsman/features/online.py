@@ -330,9 +330,9 @@ class OnlineState:
                 at = np.maximum(high - 1 - back, 0)
                 answers.write(feature, output, rows, field.value[at], (high - 1 - back >= low) & field.present[at])
             return
-        count = _between(field.count_before, field.present, low, high)
+        count = _between(field.count_before, field.present, field.present, low, high)
         if aggregate in ("Sum", "Mean"):
-            total = _between(field.sum_before, np.where(field.present, field.value, 0), low, high)
+            total = _between(field.sum_before, field.value, field.present, low, high)
             if aggregate == "Sum":
                 answers.write(feature, name, rows, total)
             else:
@@ -361,10 +361,10 @@ def _running(values: Array, first: Ints, counts: Ints) -> Ints:
     return running
 
 
-def _between(before: Ints, own: Array, low: Ints, high: Ints) -> Ints:
+def _between(before: Ints, own: Array, present: Mask, low: Ints, high: Ints) -> Ints:
     """The sum over [low, high), from the sums before each position; nothing where the range is empty."""
     last = np.maximum(high - 1, 0)
-    total = before[last] + own[last] - before[np.minimum(low, len(before) - 1)]
+    total = before[last] + np.where(present[last], own[last], 0) - before[np.minimum(low, len(before) - 1)]
     summed: Ints = np.where(high > low, total, 0)
     return summed
 

@@ -1,23 +1,26 @@
 """Runs an engine behind a queue: requests wait for their rows, batches follow the load, work in flight is bounded.
 
-While one batch is decided and committed in the engine's thread, the next one gathers. There is no timer: an idle host
-decides at once.
+A batch is decided in one thread and committed in another: while one is being written the next is decided, and the one
+after that gathers. There is no timer: an idle host decides at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import psycopg
 import structlog
 
 from pointsman.decisions.commit import Committer
-from pointsman.decisions.engine import Answer, Engine, Fenced, Submission
+from pointsman.decisions.engine import Answer, Decided, Engine, Fenced, Submission, Superseded
 from pointsman.decisions.queries import record_revision
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman_serving.graph.config import HostConfig
@@ -31,6 +34,14 @@ PENDING_EVENTS = 8192
 """Events taken in and not yet decided; beyond that, requests wait before they are taken in."""
 WAITING_REQUESTS = 256
 """Requests that may wait; one more is told to come back."""
+
+SWITCH_SECONDS = 0.001
+"""How long a thread may keep the interpreter from another: a commit's short steps wait behind the deciding of a batch."""
+GARBAGE_THRESHOLD = 100_000
+"""Objects between two looks for cycles: a batch makes ten thousands of objects, none of them in a cycle."""
+
+T = TypeVar("T")
+Taken = list[tuple[Submission, asyncio.Future[list[Answer]]]]
 
 
 class Overloaded(Exception):
@@ -53,7 +64,10 @@ class GraphHost:
     def __init__(self, config: HostConfig) -> None:
         self.config = config
         self.name = config.resolved.graph.metadata.name
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._deciding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deciding")
+        self._committing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="committing")
+        self._turn = asyncio.Lock()
+        self._settling: asyncio.Task[None] | None = None
         self._engine: Engine | None = None
         self._loaded: LoadedGraph | None = None
         self._revision = config.resolved.revision
@@ -67,7 +81,10 @@ class GraphHost:
 
     async def start(self) -> None:
         """Load the graph, take it over, rebuild its state, and begin to decide. Raises what made that impossible."""
-        self._engine = await asyncio.get_running_loop().run_in_executor(self._thread, self._open, self.config.resolved)
+        settle_interpreter()
+        self._engine = await _run(self._deciding, self._open, self.config.resolved)
+        gc.collect()
+        gc.freeze()
         self._trouble = None
         self._runner = asyncio.create_task(self._run())
 
@@ -78,10 +95,11 @@ class GraphHost:
         if self._runner is not None:
             self._runner.cancel()
         if self._engine is not None:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.close)
+            await _run(self._deciding, self._engine.close)
         if self._loaded is not None:
             self._loaded.close()
-        self._thread.shutdown(wait=False)
+        self._deciding.shutdown(wait=False)
+        self._committing.shutdown(wait=False)
 
     async def decide(self, events: Sequence[object], *, synchronous: bool) -> list[Answer]:
         """Queue the events and wait for their committed answers.
@@ -99,7 +117,9 @@ class GraphHost:
 
     async def import_history(self, events: Sequence[object]) -> tuple[int, int]:
         """Record events that only warm up features; (new, broken). Raises ValueError after the first decision."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ready_engine.import_history, events)
+        async with self._turn:
+            await self._settled()
+            return await _run(self._deciding, self._ready_engine.import_history, events)
 
     async def switch(self, resolved: ResolvedGraph) -> str:
         """Load another revision beside the serving one, then switch between two batches. Idempotent.
@@ -114,7 +134,9 @@ class GraphHost:
                 record_revision(engine.connection, resolved)
                 engine.switch(loaded.compiled, loaded.ports)
 
-            await asyncio.get_running_loop().run_in_executor(self._thread, change)
+            async with self._turn:
+                await self._settled()
+                await _run(self._deciding, change)
             self._revision, self._loaded = resolved.revision, loaded
             if before is not None:
                 before.close()
@@ -167,7 +189,7 @@ class GraphHost:
                     self._waiting -= 1
             self._pending += events
 
-    def _take(self) -> list[tuple[Submission, asyncio.Future[list[Answer]]]]:
+    def _take(self) -> Taken:
         taken, size = [self._queue.popleft()], 0
         size = len(taken[0][0].events)
         while self._queue and size + len(self._queue[0][0].events) <= BATCH_EVENTS:
@@ -176,26 +198,71 @@ class GraphHost:
         return taken
 
     async def _run(self) -> None:
-        loop, engine = asyncio.get_running_loop(), self._ready_engine
         while True:
             await self._work.wait()
             if not self._queue:
                 self._work.clear()
                 continue
-            taken = self._take()
+            async with self._turn:
+                taken = self._take()
+                try:
+                    decided = await self._decided(taken)
+                except Exception as error:  # noqa: BLE001  the loop must live; every caller learns of the failure
+                    await self._give_back(taken, error)
+                    continue
+                await self._settled()
+                self._settling = asyncio.create_task(self._settle(taken, decided))
+
+    async def _decided(self, taken: Taken) -> Decided | None:
+        """The batch, decided; None where that must be done over, after the one before has been settled."""
+        try:
+            return await _run(self._deciding, self._ready_engine.decide, [each for each, _ in taken])
+        except (psycopg.OperationalError, Superseded):
+            return None
+
+    async def _settled(self) -> None:
+        """Wait until nothing is on its way to the store."""
+        if self._settling is not None:
+            await self._settling
+
+    async def _settle(self, taken: Taken, decided: Decided | None) -> None:
+        """Commit a batch, over and over where the store goes away, and give its callers their answers."""
+        engine = self._ready_engine
+        try:
             try:
-                answers = await loop.run_in_executor(self._thread, engine.process, [each for each, _ in taken])
-            except Exception as error:  # noqa: BLE001  the loop must live; every caller learns of the failure
-                log.error("a batch was not decided", graph=self.name, error=repr(error))
-                if isinstance(error, Fenced):
-                    self._trouble = ("HostFailed", "another host has taken this graph over")
-                for _, future in taken:
-                    if not future.done():
-                        future.set_exception(error)
-            else:
-                for (_, future), answer in zip(taken, answers, strict=True):
-                    if not future.done():
-                        future.set_result(answer)
-            async with self._room:
-                self._pending -= sum(len(each.events) for each, _ in taken)
-                self._room.notify_all()
+                if decided is None:
+                    raise Superseded
+                answers = await _run(self._committing, engine.commit, decided)
+            except (psycopg.OperationalError, Superseded):
+                answers = await _run(self._deciding, engine.process, [each for each, _ in taken])
+        except Exception as error:  # noqa: BLE001  every caller learns of the failure
+            await self._give_back(taken, error)
+            return
+        for (_, future), answer in zip(taken, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+        await self._make_room(taken)
+
+    async def _give_back(self, taken: Taken, error: Exception) -> None:
+        log.error("a batch was not decided", graph=self.name, error=repr(error))
+        if isinstance(error, Fenced):
+            self._trouble = ("HostFailed", "another host has taken this graph over")
+        for _, future in taken:
+            if not future.done():
+                future.set_exception(error)
+        await self._make_room(taken)
+
+    async def _make_room(self, taken: Taken) -> None:
+        async with self._room:
+            self._pending -= sum(len(each.events) for each, _ in taken)
+            self._room.notify_all()
+
+
+def settle_interpreter() -> None:
+    """Settings of the process that hosts a graph: thread switches and garbage collection."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(GARBAGE_THRESHOLD, 50, 50)
+
+
+async def _run(thread: ThreadPoolExecutor, call: Callable[..., T], *arguments: object) -> T:
+    return await asyncio.get_running_loop().run_in_executor(thread, call, *arguments)
