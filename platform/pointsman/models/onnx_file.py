@@ -6,8 +6,11 @@ is refused before the runtime sees it. Opened artifacts come through here, befor
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +42,29 @@ def read_onnx(path: Path, folder: Path) -> tuple[tuple[TensorSpec, ...], tuple[T
     return inputs, outputs
 
 
+@cache
+def _format() -> Any:
+    """ONNX's generated messages alone: the package around them takes another third of a second to import."""
+    name = "onnx.onnx_ml_pb2"
+    if name in sys.modules:
+        return sys.modules[name]
+    package = importlib.util.find_spec("onnx")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    file = Path(package.submodule_search_locations[0], "onnx_ml_pb2.py")
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def _parsed(path: Path) -> Any:
-    import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.ModelProto.FromString(path.read_bytes())
+        model = _format().ModelProto.FromString(path.read_bytes())
     except DecodeError as error:
         raise ArtifactRefused(f'not an ONNX file: "{path}": convert the model again') from error
     if not model.ir_version or not model.HasField("graph"):
@@ -120,9 +140,7 @@ def _tensors(model: Any) -> Iterator[Any]:
 
 
 def _check_data(tensor: Any, path: Path, folder: Path) -> None:
-    import onnx
-
-    if tensor.data_location != onnx.TensorProto.EXTERNAL and not tensor.external_data:
+    if tensor.data_location != _format().TensorProto.EXTERNAL and not tensor.external_data:
         return
     entries = {entry.key: entry.value for entry in tensor.external_data}
     place = f'tensor "{tensor.name}" of "{path}"'
@@ -139,9 +157,7 @@ def _check_data(tensor: Any, path: Path, folder: Path) -> None:
 
 
 def _spec(value: Any, path: Path) -> TensorSpec:
-    import onnx
-
-    proto = onnx.TensorProto
+    proto = _format().TensorProto
     dtypes = {
         proto.BOOL: "BOOL",
         proto.UINT8: "UINT8",
