@@ -6,9 +6,8 @@ beside the documents, which names a folder and a digest for each model reference
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
@@ -25,6 +24,7 @@ from pointsman.api.model_deployment import ModelDeployment
 from pointsman.decisions.accept import accept
 from pointsman.graphs.compile import CompiledGraph, compile_graph
 from pointsman.graphs.decide import GraphState, evaluate, triage
+from pointsman.graphs.lists import NO_LISTS, ListBook
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel, resolve
 from pointsman.models.artifact import open_artifact
 from pointsman.models.inline import InlineModel
@@ -46,23 +46,25 @@ class GraphLibrary:
         self.graph, self._ports = compiled, ports
         self._state = GraphState(compiled.views)
 
-    def decide(self, frame: Any) -> Any:
+    def decide(self, frame: Any, *, lists: ListBook = NO_LISTS, now: datetime | None = None) -> Any:
         """Decide the rows of a pandas or polars frame, or of a list of dicts, in their order.
+
+        `lists` are what the graph's lists hold, by list and value; `now` is when it is decided, by default this moment.
 
         Returns what it was given (a frame, or a list of dicts) with one row for each event: id, outcome, band, score and
         reasons. A row that breaks its contract has the outcome "deadLetter". A call does not know the ids of earlier
         calls: what is sent twice is decided twice.
         """
-        decisions = self._decide(_rows(frame))
+        decisions = self._decide(_rows(frame), lists, datetime.now(UTC) if now is None else now)
         if isinstance(frame, Sequence):
             return decisions
         return type(frame)(decisions)
 
-    def _decide(self, rows: Sequence[object]) -> list[Decision]:
+    def _decide(self, rows: Sequence[object], lists: ListBook, now: datetime) -> list[Decision]:
         answers: list[Decision] = [{}] * len(rows)
-        accepted = accept(self.graph, rows, lambda ids: {}, source="library", arrived=time.time_ns() // 1000)
+        accepted = accept(self.graph, rows, lambda ids: {}, source="library", arrived=int(now.timestamp() * 1e6))
         if accepted.positions:
-            evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports)
+            evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists)
             concluded = triage(self.graph, evaluation, np.zeros(len(accepted.positions), dtype=np.bool_))
             self._state.commit()
             bands = [*self.graph.band_names, None]

@@ -339,7 +339,7 @@ class DecisionGraphSpec(Block):
                 yield Finding(path=path, message=f'"{found}" names no node of this graph', hint=hint)
             elif owner.type == "Rules":
                 yield Finding(path=path, message=f'"{found}" cannot be used: a Rules node has no outputs')
-            elif owner.python is not None and found.output not in (names := [out.name for out in owner.python.outputs]):
+            elif (names := owner.outputs) is not None and found.output not in names:
                 message = f'"{found}" is no output of node "{owner.name}"'
                 yield Finding(path=path, message=message, hint=_nearest(found.output, names))
         try:

@@ -1,4 +1,4 @@
-"""The nodes of a DecisionGraph: features, models, rules and Python. Columns in, columns out."""
+"""The nodes of a DecisionGraph: features, models, lists, rules and Python. Columns in, columns out."""
 
 from __future__ import annotations
 
@@ -61,6 +61,20 @@ class Rule(Block):
     )
 
 
+class ListLookup(Block):
+    """One list that the node looks a value up in; who changes the list needs no new revision."""
+
+    name: Identifier = Field(description="The list's name, and the node's output: a Boolean, whether it has the value.")
+    type: Literal["Block", "Allow"] = Field(
+        description="Block: what is listed goes to a person whatever its score. Allow: no rule of this graph sends "
+        "what is listed to a person; its band still decides."
+    )
+    key: Reference = Field(description="The value that is looked up: a String, node.output or event.field.")
+    reason: ReasonCode = Field(
+        default="Blocked", description="The reason that a blocked decision carries, in CamelCase. Default Blocked."
+    )
+
+
 class PythonOutput(Block):
     """One column that a Python node gives."""
 
@@ -98,17 +112,26 @@ class PythonNode(Block):
 class GraphNode(Choice):
     """One step: columns in, columns out."""
 
-    belongs: ClassVar = {"features": ("Features",), "model": ("Model",), "rules": ("Rules",), "python": ("Python",)}
+    belongs: ClassVar = {
+        "features": ("Features",),
+        "model": ("Model",),
+        "rules": ("Rules",),
+        "lists": ("Lists",),
+        "python": ("Python",),
+    }
     needs: ClassVar = belongs
 
     name: Identifier = Field(description="The node's name; its outputs are named as node.output.")
-    type: Literal["Features", "Model", "Rules", "Python"] = Field(
-        description="What the node is: Features, Model, Rules or Python."
+    type: Literal["Features", "Model", "Rules", "Lists", "Python"] = Field(
+        description="What the node is: Features, Model, Rules, Lists or Python."
     )
     features: FeaturesNode | None = Field(default=None, description="The view, for type Features.")
     model: ModelNode | None = Field(default=None, description="The model and its inputs, for type Model.")
     rules: KeyedList[Rule] | None = Field(
         default=None, min_length=1, max_length=128, description="The rules, for type Rules."
+    )
+    lists: KeyedList[ListLookup] | None = Field(
+        default=None, min_length=1, max_length=32, description="The lists, for type Lists."
     )
     python: PythonNode | None = Field(default=None, description="The function and its inputs, for type Python.")
 
@@ -116,6 +139,15 @@ class GraphNode(Choice):
     def mentions(self) -> tuple[Mention, ...]:
         """Everything that this node needs, in order, each once."""
         return tuple(dict.fromkeys(found for _, found in self.located_mentions()))
+
+    @property
+    def outputs(self) -> tuple[str, ...] | None:
+        """The names of what the node gives, where the graph says so itself; a view or a model says its own."""
+        if self.python is not None:
+            return tuple(each.name for each in self.python.outputs)
+        if self.lists is not None:
+            return tuple(each.name for each in self.lists)
+        return None
 
     def located_mentions(self) -> Iterator[tuple[tuple[str | int, ...], Mention]]:
         """Everything that this node needs, with the path inside the node at which it is named."""
@@ -128,3 +160,5 @@ class GraphNode(Choice):
         for position, rule in enumerate(self.rules or ()):
             for found in mentions(rule.when):
                 yield ("rules", position, "when"), found
+        for position, each in enumerate(self.lists or ()):
+            yield ("lists", position, "key"), mention(each.key)

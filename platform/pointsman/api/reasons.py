@@ -115,6 +115,8 @@ class Reason(StrEnum):
     ReviewBand = "ReviewBand", "The score lies in a band that people decide."
     AuditSample = "AuditSample", "The item was drawn for audit although its band is automatic."
     RuleMatched = "RuleMatched", "A rule of the graph sends the item to a person."
+    RuleNotEvaluated = "RuleNotEvaluated", "A rule of the graph needs a value that is missing."
+    Blocked = "Blocked", "A list of the graph sends the item to a person."
     StaleFeature = "StaleFeature", "The view had heard nothing for longer than its maximum age."
     LateEvent = "LateEvent", "The event is further behind the newest one than the view allows."
     MissingFeature = "MissingFeature", "A feature that the score needs has no value."

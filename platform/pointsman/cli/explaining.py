@@ -76,6 +76,7 @@ def told(record: dict[str, Any]) -> dict[str, Any]:
         story["score expression"] = revision["score"]
         story["certificates"] = revision["certificates"]
         story["revision"] = revision["digest"]
+    story |= {part: decision[part] for part in ("rules", "lists") if part in decision}
     story["actions"] = [
         {
             "action": f"{each['name']}: {each['operation']} at {each['target']}",

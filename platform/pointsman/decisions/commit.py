@@ -119,11 +119,16 @@ class Committer:
             raise psycopg.OperationalError("the decision store is not connected")
         return self._connection
 
-    def known(self, decision_ids: Sequence[UUID]) -> dict[UUID, KnownDecision]:
-        """Which of these decisions are recorded already."""
+    @property
+    def lookups(self) -> psycopg.Connection[TupleRow]:
+        """The connection for reads while a batch is decided; every statement is a transaction of its own."""
         if self._lookups is None:
             raise psycopg.OperationalError("the decision store is not connected")
-        rows = self._lookups.execute(KNOWN, (list(decision_ids),)).fetchall()
+        return self._lookups
+
+    def known(self, decision_ids: Sequence[UUID]) -> dict[UUID, KnownDecision]:
+        """Which of these decisions are recorded already."""
+        rows = self.lookups.execute(KNOWN, (list(decision_ids),)).fetchall()
         return {id_: KnownDecision(event_digest=bytes(digest), day=day) for id_, digest, day in rows}
 
     def commit(self, batch: Commit) -> None:

@@ -22,10 +22,12 @@ from psycopg.rows import TupleRow
 
 from pointsman.decisions.accept import Accepted, accept, event_columns, event_rows
 from pointsman.decisions.commit import Commit, Committer, Fenced
+from pointsman.decisions.list_store import ListReader
 from pointsman.decisions.queries import answers_of, committed_events
 from pointsman.decisions.record import DecisionRow, KnownDecision, Records, records
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import GraphState, evaluate, triage
+from pointsman.graphs.lists import NO_LISTS
 from pointsman.graphs.ports import ModelPort
 
 log = structlog.get_logger()
@@ -106,6 +108,7 @@ class Engine:
         self.graph, self._ports, self._committer = graph, ports, committer
         self._patience, self._source = patience_seconds, source
         self._state = GraphState(graph.views)
+        self._lists = ListReader(graph.resolved.graph_uid)
         self._next_seq = -1
         self._era = 0
         self._in_flight: Decided | None = None
@@ -251,7 +254,8 @@ class Engine:
     def _decide(self, submissions: Sequence[Submission], accepted: Accepted, now: datetime, lap: _Laps) -> Records:
         if not accepted.positions:
             return Records(decisions=(), actions=(), reviews=())
-        evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, lap)
+        lists = self._lists.read(self._committer.lookups, now) if self.graph.has_lists else NO_LISTS
+        evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists, ran=lap)
         overdue = self._overdue(submissions)[np.array(accepted.positions, dtype=np.intp)]
         concluded = triage(self.graph, evaluation, overdue)
         lap("bands", len(accepted.positions))

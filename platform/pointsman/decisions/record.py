@@ -118,6 +118,7 @@ def records(
         of_row.setdefault(row, []).append(
             {"id": str(action.action_id), "name": action.name, "parametersDigest": digest(action.parameters).hex()}
         )
+    held, listed = _held(evaluation), _listed(evaluation)
     scores = np.where(np.isnan(evaluation.score), None, evaluation.score).tolist()  # type: ignore[call-overload]
     bands = [*graph.band_names, None]
     common = {
@@ -143,6 +144,10 @@ def records(
             "reasons": triage.reasons[row],
             "actions": of_row.get(row, ()),
         }
+        if row in held:
+            body["rules"] = held[row]
+        if row in listed:
+            body["lists"] = listed[row]
         decisions.append(
             DecisionRow(
                 decision_id=decision_id,
@@ -160,6 +165,25 @@ def records(
         actions=tuple(action for _, action in actions),
         reviews=_reviews(graph, decisions, evaluation, decided_at),
     )
+
+
+def _held(evaluation: Evaluation) -> dict[int, list[str]]:
+    """By row, the rules that hold for it."""
+    by_row = dict[int, list[str]]()
+    for name, mask in evaluation.rules:
+        for row in np.flatnonzero(mask).tolist():
+            by_row.setdefault(row, []).append(name)
+    return by_row
+
+
+def _listed(evaluation: Evaluation) -> dict[int, list[dict[str, str]]]:
+    """By row, the entries of lists that it was touched by."""
+    by_row = dict[int, list[dict[str, str]]]()
+    for row, touched in evaluation.touched:
+        entry = touched.entry
+        said = {"list": touched.list, "entry": entry.entry_id, "author": entry.author, "comment": entry.comment}
+        by_row.setdefault(row, []).append(said)
+    return by_row
 
 
 def _plain(column: Column) -> list[object]:

@@ -5,12 +5,13 @@ Called when a graph is applied (with the models' signatures, to validate), and b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Protocol
 
-from pointsman.api.decision_graph import DecisionGraph, GraphNode
+from pointsman.api.decision_graph import DecisionGraph
+from pointsman.api.graph_nodes import ListLookup, Rule
 from pointsman.api.reasons import Reason
 from pointsman.columns import ColumnType, FieldType
 from pointsman.features.definition import CompiledView, InvalidView, compile_view
@@ -72,6 +73,34 @@ class ModelStep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompiledRule:
+    """Where `when` holds, the item goes to a person with this reason."""
+
+    name: str
+    when: Expression
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleStep:
+    """Rules are read over the columns of the nodes before; they give no columns themselves."""
+
+    node: str
+    rules: tuple[CompiledRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListStep:
+    """Look values up in lists; its outputs are `node.list`, Booleans."""
+
+    node: str
+    lists: tuple[ListLookup, ...]
+
+
+Step = FeatureStep | ModelStep | RuleStep | ListStep
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompiledAction:
     """An action as a band triggers it; `parameters` maps a name to the column that fills it."""
 
@@ -90,7 +119,7 @@ class CompiledGraph:
     resolved: ResolvedGraph
     contract: Contract
     views: Mapping[str, CompiledView]
-    steps: tuple[FeatureStep | ModelStep, ...]
+    steps: tuple[Step, ...]
     score: Expression
     bands: Bands
     outcomes: tuple[str, ...]
@@ -102,6 +131,11 @@ class CompiledGraph:
     priority_column: str | None
     review_deadline_seconds: float | None
     deadline_seconds: float | None
+
+    @property
+    def has_lists(self) -> bool:
+        """Whether a decision depends on lists."""
+        return any(isinstance(step, ListStep) for step in self.steps)
 
     @property
     def horizon_us(self) -> int:
@@ -117,9 +151,9 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
     spec, problems = resolved.graph.spec, list[GraphProblem]()
     contract = compile_contract(resolved.stream)
     types = {f"event.{name}": type_ for name, type_ in contract.types.items()}
-    views, steps = dict[str, CompiledView](), list[FeatureStep | ModelStep]()
+    views, steps = dict[str, CompiledView](), list[Step]()
     by_name = {view.metadata.name: view for view in resolved.views}
-    for node in in_order(resolved.graph):
+    for node in spec.ordered_nodes():
         place = f"spec.nodes[{node.name}]"
         if node.type == "Features" and node.features is not None:
             name = node.features.view_ref.name
@@ -135,6 +169,11 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
             problems += found
             steps.append(step)
             types |= {f"{node.name}.{output}": type_ for output, type_ in step.outputs}
+        elif node.rules is not None:
+            steps.append(RuleStep(node=node.name, rules=tuple(_rules(node.rules, types, place, problems))))
+        elif node.lists is not None:
+            steps.append(ListStep(node=node.name, lists=tuple(_lists(node.lists, types, place, problems))))
+            types |= {f"{node.name}.{each.name}": ColumnType(type=FieldType.BOOLEAN) for each in node.lists}
         else:
             problems.append(
                 GraphProblem(
@@ -177,25 +216,6 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
     )
 
 
-def in_order(graph: DecisionGraph) -> tuple[GraphNode, ...]:
-    """The nodes such that each comes after those whose outputs it names; the kinds refuse cycles."""
-    waiting = {node.name: node for node in graph.spec.nodes}
-    ordered = list[GraphNode]()
-    while waiting:
-        for name, node in list(waiting.items()):
-            if not any(source in waiting for source in _sources(node)):
-                ordered.append(waiting.pop(name))
-                break
-        else:
-            raise InvalidGraph([GraphProblem(path="spec.nodes", message="the nodes form a cycle", hint="")])
-    return tuple(ordered)
-
-
-def _sources(node: GraphNode) -> set[str]:
-    references = node.model.inputs.values() if node.model is not None else ()
-    return {reference.partition(".")[0] for reference in references}
-
-
 def _unknown(path: str, reference: str, types: Mapping[str, ColumnType]) -> GraphProblem:
     close = get_close_matches(reference, types, n=1)
     hint = f'did you mean "{close[0]}"?' if close else "declare it in the stream's contract or as a node's output"
@@ -232,6 +252,37 @@ def _model_step(
         if tensor.shape in ((-1, 1), (-1,)) and tensor.dtype in NUMPY_TYPES
     )
     return ModelStep(node=node, inputs=tuple(bound), outputs=outputs), problems
+
+
+def _rules(
+    rules: Sequence[Rule], types: Mapping[str, ColumnType], place: str, problems: list[GraphProblem]
+) -> Iterator[CompiledRule]:
+    for rule in rules:
+        path, reason = f"{place}.rules[{rule.name}].when", Reason.InvalidExpression
+        try:
+            when = compile_expression(rule.when, types)
+        except InvalidExpression as error:
+            problems.append(GraphProblem(path=path, message=str(error), hint="", reason=reason))
+            continue
+        if when.type.type is not FieldType.BOOLEAN:
+            message = f"a rule says true or false, this is {when.type.type}"
+            problems.append(GraphProblem(path=path, message=message, hint="compare with something", reason=reason))
+            continue
+        yield CompiledRule(name=rule.name, when=when, reason=rule.reason)
+
+
+def _lists(
+    lists: Sequence[ListLookup], types: Mapping[str, ColumnType], place: str, problems: list[GraphProblem]
+) -> Iterator[ListLookup]:
+    for each in lists:
+        path = f"{place}.lists[{each.name}].key"
+        if each.key not in types:
+            problems.append(_unknown(path, each.key, types))
+        elif types[each.key].type is not FieldType.STRING:
+            message = f'"{each.key}" is {types[each.key].type}, and a list holds Strings'
+            problems.append(GraphProblem(path=path, message=message, hint="name a String"))
+        else:
+            yield each
 
 
 def _bind(path: str, message: str, hint: str) -> GraphProblem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ from pointsman.api.reasons import Reason
 from pointsman.columns import Column, ColumnType, FieldType
 from pointsman.features.definition import CompiledView
 from pointsman.features.online import FeatureBatch, OnlineState
-from pointsman.graphs.compile import CompiledGraph, FeatureStep, ModelStep
+from pointsman.graphs.compile import CompiledGraph, FeatureStep, ListStep, ModelStep, RuleStep
+from pointsman.graphs.lists import NO_LISTS, ListBook, Touched, look_up
 from pointsman.graphs.ports import NUMPY_TYPES, ModelFailed, ModelPort
 
 Mask = npt.NDArray[np.bool_]
@@ -60,11 +62,15 @@ class GraphState:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What the nodes said: all columns, the score (NaN where there is none), and why it is missing."""
+    """What the nodes said: all columns, the score (NaN where there is none), and why a person must decide."""
 
     columns: Mapping[str, Column]
     score: npt.NDArray[np.float64]
-    why: tuple[tuple[Reason, Mask], ...]
+    why: tuple[tuple[str, Mask], ...]
+    rules: tuple[tuple[str, Mask], ...] = ()
+    """`node.rule`, and the rows for which it holds, those included that a list allows"""
+    touched: tuple[tuple[int, Touched], ...] = ()
+    """The entries of lists that rows were touched by"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,12 +92,19 @@ def evaluate(
     events: Mapping[str, Column],
     state: GraphState,
     ports: Mapping[str, ModelPort],
+    *,
+    now: datetime,
+    lists: ListBook = NO_LISTS,
     ran: Stopwatch = lambda node, rows: None,
 ) -> Evaluation:
-    """Run the nodes over one batch of contract-clean events in sequence order; `events` is keyed `event.field`."""
+    """Run the nodes over one batch of contract-clean events in sequence order; `events` is keyed `event.field`.
+
+    `lists` are the graph's lists as they stand at `now`.
+    """
     columns = dict(events)
     rows = len(next(iter(events.values())))
-    why = list[tuple[Reason, Mask]]()
+    why = list[tuple[str, Mask]]()
+    rules, touched = _Rules(rows), list[tuple[int, Touched]]()
     looked_up = dict[str, FeatureBatch]()
     unexplained = np.zeros(rows, dtype=np.bool_)
     excused = np.zeros(rows, dtype=np.bool_)
@@ -103,6 +116,17 @@ def evaluate(
             columns |= {f"{step.node}.{name}": column for name, column in batch.columns.items()}
             why += [(Reason.LateEvent, batch.late), (Reason.StaleFeature, batch.stale)]
             excused |= batch.late | batch.stale
+        elif isinstance(step, RuleStep):
+            rules.read(step, columns)
+        elif isinstance(step, ListStep):
+            for each in step.lists:
+                listed, entries = look_up(lists, each.name, columns[each.key], now)
+                touched += entries
+                columns[f"{step.node}.{each.name}"] = Column(type=ColumnType(type=FieldType.BOOLEAN), values=listed)
+                if each.type == "Block":
+                    why.append((each.reason, listed))
+                else:
+                    rules.allowed |= listed
         else:
             outputs, incomplete, failed = _infer(step, columns, ports[step.node], rows)
             columns |= outputs
@@ -110,11 +134,37 @@ def evaluate(
             excused |= failed
             unexplained |= incomplete
         ran(step.node, rows)
+    why += rules.reasons(excused)
     why.append((Reason.MissingFeature, unexplained & ~excused))
     score = graph.score.evaluate(columns).double()
     why.append((Reason.MissingScore, np.isnan(score) & ~excused & ~unexplained))
     ran("score", rows)
-    return Evaluation(columns=columns, score=score, why=tuple(why))
+    return Evaluation(columns=columns, score=score, why=tuple(why), rules=tuple(rules.held), touched=tuple(touched))
+
+
+class _Rules:
+    """What the rules of a graph say of a batch. Of a row that a list allows they say nothing to a person."""
+
+    def __init__(self, rows: int) -> None:
+        self.allowed: Mask = np.zeros(rows, dtype=np.bool_)
+        self.held = list[tuple[str, Mask]]()
+        self._found = list[tuple[str, Mask]]()
+        self._unread: Mask = np.zeros(rows, dtype=np.bool_)
+
+    def read(self, step: RuleStep, columns: Mapping[str, Column]) -> None:
+        for rule in step.rules:
+            said = rule.when.evaluate(columns)
+            holds = said.values if said.missing is None else said.values & ~said.missing
+            if said.missing is not None:
+                self._unread |= said.missing
+            if holds.any():
+                self.held.append((f"{step.node}.{rule.name}", holds))
+                self._found.append((rule.reason, holds))
+
+    def reasons(self, excused: Mask) -> list[tuple[str, Mask]]:
+        """Why rows go to a person; those that are excused lack values for a reason that is given already."""
+        found = [*self._found, (Reason.RuleNotEvaluated.value, self._unread & ~excused)]
+        return [(reason, mask & ~self.allowed) for reason, mask in found]
 
 
 def _infer(
@@ -181,7 +231,7 @@ def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask) -> Triag
         if mask.any():
             to_review |= mask
             for row in np.flatnonzero(mask).tolist():
-                reasons[row] = (*reasons[row], reason.value) if reason.value not in reasons[row] else reasons[row]
+                reasons[row] = (*reasons[row], str(reason)) if reason not in reasons[row] else reasons[row]
     plain = placed & (outcomes == REVIEW) & ~to_review
     for row in np.flatnonzero(plain).tolist():
         reasons[row] = (Reason.ReviewBand.value,)
