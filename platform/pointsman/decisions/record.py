@@ -110,7 +110,7 @@ def records(
 ) -> Records:
     """The rows for a decided batch; row i has sequence number `first_seq` + i."""
     names = [name for name in evaluation.columns if not name.startswith("event.")]
-    provenance = zip(*(_plain(evaluation.columns[name]) for name in names), strict=True) if names else iter(())
+    provenance = zip(*(plain_values(evaluation.columns[name]) for name in names), strict=True) if names else iter(())
     acting = {name: np.flatnonzero(mask).tolist() for name, mask in triage.acting.items()}
     actions = _actions(graph, acting, decision_ids, evaluation, decided_at)
     of_row = dict[int, list[dict[str, str]]]()
@@ -186,7 +186,7 @@ def _listed(evaluation: Evaluation) -> dict[int, list[dict[str, str]]]:
     return by_row
 
 
-def _plain(column: Column) -> list[object]:
+def plain_values(column: Column) -> list[object]:
     """A column as JSON values: a Decimal as a number in natural units, None where missing."""
     if column.type.type is FieldType.DECIMAL:
         values = column.double().tolist()
@@ -208,7 +208,7 @@ def _actions(
     for name, positions in acting.items():
         action = graph.actions[name]
         where = np.array(positions, dtype=np.intp)
-        filled = {key: _plain(evaluation.columns[column].take(where)) for key, column in action.parameters}
+        filled = {key: plain_values(evaluation.columns[column].take(where)) for key, column in action.parameters}
         expires = action.expires_after_seconds
         for at, row in enumerate(positions):
             parameters = {key: values[at] for key, values in filled.items()}
@@ -235,7 +235,7 @@ def _reviews(
     where = [row for row, decision in enumerate(decisions) if decision.outcome == REVIEW]
     positions = np.array(where, dtype=np.intp)
     nothing: list[object] = [None] * len(where)
-    cases = _plain(evaluation.columns[graph.case_column].take(positions)) if graph.case_column else nothing
+    cases = plain_values(evaluation.columns[graph.case_column].take(positions)) if graph.case_column else nothing
     priorities = nothing
     if graph.priority_column:
         priorities = [

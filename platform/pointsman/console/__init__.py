@@ -1,0 +1,1 @@
+"""The decision API beside the graphs' own ingress: decisions, reviews, dead letters, lists, keys, health and metrics."""

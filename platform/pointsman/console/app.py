@@ -1,0 +1,139 @@
+"""The API's application: the gate before every route, the routes, and errors as `{"error": "where: what: what to do"}`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import psycopg
+import structlog
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from pointsman import __version__
+from pointsman.console import dead_letters, decisions, keys, lists, reviews
+from pointsman.console.asking import Refused, TheStore
+from pointsman.console.limits import Limits
+from pointsman.console.metrics import exposition
+from pointsman.console.store import NoSuchGraph, Store, Unavailable, now
+from pointsman.console.sweeping import Sweeper
+from pointsman.governance.access import POLICY
+from pointsman.governance.keyring import NotAllowed
+from pointsman.reviews import queue, verdicts
+
+log = structlog.get_logger()
+
+
+def console_app(store: Store) -> FastAPI:
+    """The application over a store. Raises ValueError where a route has no policy."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        store.open()
+        async with Sweeper(store):
+            yield
+        store.close()
+
+    app = FastAPI(
+        title="Pointsman",
+        version=__version__,
+        description="Decisions, and the people and systems around them.",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=life,
+        dependencies=[Depends(_gate)],
+    )
+    app.state.store = store
+    for each in (decisions, reviews, dead_letters, lists, keys):
+        app.include_router(each.router)
+    _health(app)
+    _errors(app)
+    app.add_middleware(Limits)
+    for route in app.routes:
+        methods = (route.methods if isinstance(route, APIRoute) else None) or {"GET"}
+        path = getattr(route, "path", "")
+        missing = [f"{method} {path}" for method in methods if (method, path) not in POLICY]
+        if missing:
+            raise ValueError(f"no policy is declared for {', '.join(missing)}: add it to governance.access.POLICY")
+    return app
+
+
+async def _gate(request: Request) -> None:
+    """Nobody passes without a key that opens the route, unless the route is public."""
+    asked = POLICY[request.method, request.scope["route"].path]
+    if asked is None:
+        return
+    keyring = request.app.state.store.keys
+    if keyring.is_stale:
+        await run_in_threadpool(keyring.refresh)
+    request.state.key = keyring.authorise(request.headers.get("authorization", ""), asked, now())
+
+
+def _health(app: FastAPI) -> None:
+    @app.get("/healthz", tags=["health"], summary="Whether the process lives")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["health"], summary="Whether requests would be answered")
+    def readyz(store: TheStore) -> dict[str, str]:
+        with store.connection() as connection:
+            connection.execute("SELECT 1")
+        return {"status": "ready"}
+
+    @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
+    def metrics(store: TheStore) -> Response:
+        with store.connection() as connection:
+            return Response(exposition(connection), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _errors(app: FastAPI) -> None:
+    def answer(status: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+        async def handle(_: Request, error: Exception) -> Response:
+            return _error(status, str(error), retry_after=2 if status == 503 else None)
+
+        return handle
+
+    for kind, status in (
+        (NoSuchGraph, 404),
+        (queue.NotFound, 404),
+        (queue.Conflict, 409),
+        (verdicts.Refused, 422),
+        (Unavailable, 503),
+    ):
+        app.add_exception_handler(kind, answer(status))
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> Response:
+        return _error(error.status, str(error), retry_after=error.retry_after)
+
+    @app.exception_handler(NotAllowed)
+    async def not_allowed(_: Request, error: NotAllowed) -> Response:
+        return _error(error.status, str(error), authenticate=error.status == 401)
+
+    @app.exception_handler(psycopg.DataError)
+    async def not_storable(_: Request, error: psycopg.DataError) -> Response:
+        return _error(422, f"a value cannot be looked for: {' '.join(str(error).split())}")
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return _error(422, f"{place}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    async def not_served(request: Request, error: HTTPException) -> Response:
+        message = {404: f'nothing is at "{request.url.path}"', 405: f"{request.method} is not taken here"}
+        answer = _error(error.status_code, message.get(error.status_code, str(error.detail)))
+        answer.headers.update(error.headers or {})
+        return answer
+
+
+def _error(status: int, message: str, *, retry_after: int | None = None, authenticate: bool = False) -> Response:
+    headers = {"retry-after": str(retry_after)} if retry_after else {}
+    if authenticate:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse({"error": message}, status_code=status, headers=headers)

@@ -1,0 +1,89 @@
+"""Decisions: one with everything behind it, and pages of them, newest first."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from psycopg.rows import dict_row
+from pydantic import ConfigDict
+
+from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheStore, cursor, read_cursor
+from pointsman.decisions.queries import DecisionNotFound, explain
+
+router = APIRouter()
+
+PAGE = """
+SELECT decision_id AS decision, event_id AS id, seq, revision, score, band, outcome, reasons, decided_at FROM decisions
+WHERE graph_uid = %(graph)s AND (%(after)s::bigint IS NULL OR seq < %(after)s)
+    AND (%(outcome)s::text IS NULL OR outcome = %(outcome)s) AND (%(band)s::text IS NULL OR band = %(band)s)
+    AND (%(reason)s::text IS NULL OR %(reason)s = ANY(reasons))
+    AND (%(since)s::timestamptz IS NULL OR (decided_at >= %(since)s AND day >= (%(since)s AT TIME ZONE 'UTC')::date))
+    AND (%(until)s::timestamptz IS NULL OR (decided_at < %(until)s AND day <= (%(until)s AT TIME ZONE 'UTC')::date))
+ORDER BY seq DESC LIMIT %(limit)s
+"""
+
+
+class Event(Asked):
+    """One event, as the graph's stream declares it; its fields are those of the contract."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+@router.post("/v1/graphs/{graph}/decisions", tags=["decisions"], summary="Decide one event, or a batch")
+def decide(graph: Short, body: Event | list[Event], store: TheStore) -> dict[str, Any]:  # noqa: ARG001
+    """Answered by the graph's own ingress, to which the gateway leads. The event's id makes it idempotent: the same
+    body again gets the same answer, another body 422. A batch is a list, `{"events": […]}`, or NDJSON.
+    """
+    found = store.graph(graph)
+    if found.address is None:
+        raise Refused(503, f'graph "{graph}" is not served now: `pointsman describe pdg {graph}` says why', 2)
+    raise Refused(421, f'graph "{graph}" takes events at {found.address}', None)
+
+
+@router.get("/v1/decisions", tags=["decisions"], summary="Decisions, newest first")
+def page(
+    store: TheStore,
+    graph: Annotated[Short, Query(description="The graph's name.")],
+    outcome: Annotated[Short | None, Query(description="Only this outcome.")] = None,
+    band: Annotated[Short | None, Query(description="Only this band.")] = None,
+    reason: Annotated[Short | None, Query(description="Only with this reason.")] = None,
+    since: Annotated[datetime | None, Query(description="Decided at this moment or later.")] = None,
+    until: Annotated[datetime | None, Query(description="Decided before this moment.")] = None,
+    limit: Limit = 100,
+    cursor_: Annotated[After, Query(alias="cursor")] = None,
+) -> dict[str, Any]:
+    """Decisions of one graph."""
+    after = read_cursor(cursor_, int)[0] if cursor_ else None
+    if after is not None and not 0 <= after < 2**63:
+        raise Refused(400, 'cursor: give "next" of the page before, unchanged')
+    asked = {
+        "graph": store.graph(graph).uid,
+        "outcome": outcome,
+        "band": band,
+        "reason": reason,
+        "since": _aware("since", since),
+        "until": _aware("until", until),
+        "after": after,
+        "limit": limit,
+    }
+    with store.connection() as connection, connection.cursor(row_factory=dict_row) as rows:
+        found = rows.execute(PAGE, asked).fetchall()
+    return {"items": found, "next": cursor(found[-1]["seq"]) if len(found) == limit else None}
+
+
+@router.get("/v1/decisions/{decision}", tags=["decisions"], summary="One decision with everything behind it")
+def one(decision: Short, store: TheStore) -> dict[str, Any]:
+    """By its id, a prefix of at least six digits, or its event's id."""
+    with store.connection() as connection:
+        try:
+            return explain(connection, decision)
+        except DecisionNotFound as error:
+            raise Refused(404, f"decision: {error}") from error
+
+
+def _aware(name: str, moment: datetime | None) -> datetime | None:
+    if moment is not None and moment.tzinfo is None:
+        raise Refused(422, f"{name}: say the offset from UTC, such as 2026-01-31T12:00:00Z")
+    return moment

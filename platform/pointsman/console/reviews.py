@@ -1,0 +1,122 @@
+"""Review items: list, claim a case, release it, decide it. The reviewer is whoever the key belongs to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from pointsman.console.asking import (
+    After,
+    Asked,
+    Limit,
+    Refused,
+    ReviewState,
+    Short,
+    Text,
+    TheKey,
+    TheStore,
+    cursor,
+    read_cursor,
+)
+from pointsman.console.store import now
+from pointsman.decisions.queries import explain
+from pointsman.reviews import queue, verdicts
+
+router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
+
+LEASE_SECONDS = 900
+
+
+class Claim(Asked):
+    """How long the reviewer wants to hold the case."""
+
+    lease_seconds: int = Field(default=LEASE_SECONDS, ge=10, le=3600)
+
+
+class ClaimNext(Claim):
+    """The graph whose first case is wanted."""
+
+    graph: Short
+
+
+class GiveVerdict(Asked):
+    """What the reviewer says, and why."""
+
+    verdict: Short
+    reason: Text
+    scope: Literal["Case", "Item"] = "Case"
+
+
+@router.get("", summary="Items in the order in which they should be worked")
+def page(
+    store: TheStore,
+    graph: Annotated[Short, Query(description="The graph's name.")],
+    state: Annotated[ReviewState | None, Query(description="Only items in this state.")] = "open",
+    case: Annotated[Short | None, Query(description="Only items of this case.")] = None,
+    limit: Limit = 100,
+    cursor_: Annotated[After, Query(alias="cursor")] = None,
+) -> dict[str, Any]:
+    """Escalated items first, then by priority, then the oldest."""
+    after = None
+    if cursor_:
+        escalated, priority, age, id_ = read_cursor(cursor_, bool, str, str, str)
+        try:
+            after = (escalated, float(priority), str(float(age)), UUID(id_))
+        except ValueError as error:
+            raise Refused(400, 'cursor: give "next" of the page before, unchanged') from error
+    wanted = queue.Wanted(graph_uid=store.graph(graph).uid, state=state, case=case, after=after, limit=limit)
+    with store.connection() as connection:
+        items = queue.listed(connection, wanted)
+    following = None
+    if len(items) == limit:
+        escalated, priority, age, id_ = queue.rank_of(items[-1])
+        following = cursor(escalated, str(priority), str(age), str(id_))
+    return {"items": queue.shown(items), "next": following}
+
+
+@router.post("/claim", summary="Claim the case that comes first")
+def claim_next(body: ClaimNext, store: TheStore, key: TheKey) -> dict[str, Any]:
+    """The items of the case; none where nothing waits."""
+    lease, graph = timedelta(seconds=body.lease_seconds), store.graph(body.graph)
+    with store.connection() as connection:
+        items = queue.claim_next(connection, graph.uid, key.name, lease=lease, now=now())
+    return {"items": queue.shown(items)}
+
+
+@router.get("/{review}", summary="An item with everything behind its decision")
+def one(review: UUID, store: TheStore) -> dict[str, Any]:
+    """The item, its decision, and the verdicts that can be given."""
+    with store.connection() as connection:
+        (item,) = queue.shown([queue.one(connection, review)])
+        decision = explain(connection, str(item["decision_id"]))
+    return {**item, "behind": decision}
+
+
+@router.post("/{review}/claim", summary="Claim an item and its case")
+def claim(review: UUID, body: Claim, store: TheStore, key: TheKey) -> dict[str, Any]:
+    """Held until the lease ends; claimed again, it is held longer. 409 where somebody else holds it."""
+    with store.connection() as connection:
+        lease = timedelta(seconds=body.lease_seconds)
+        items = queue.claim(connection, review, key.name, lease=lease, now=now())
+    return {"items": queue.shown(items)}
+
+
+@router.post("/{review}/release", summary="Give a case back")
+def release(review: UUID, store: TheStore, key: TheKey) -> dict[str, Any]:
+    """The number of items that were given back."""
+    with store.connection() as connection:
+        queue.one(connection, review)
+        return {"released": queue.release(connection, review, key.name)}
+
+
+@router.post("/{review}/verdict", summary="Decide a case")
+def decide(review: UUID, body: GiveVerdict, store: TheStore, key: TheKey) -> dict[str, Any]:
+    """Ends the items of the case that you hold, and asks for the verdict's actions. The same again changes nothing."""
+    said = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=key.name)
+    with store.connection() as connection:
+        items = verdicts.decide(connection, review, said, whole_case=body.scope == "Case", now=now())
+    return {"items": queue.shown(items)}

@@ -1,0 +1,80 @@
+"""Roles, what each may do, and what every route asks for. Data, and pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class Permission(StrEnum):
+    """What a route may ask for."""
+
+    READ = "read"
+    """Decisions, reviews, dead letters, lists and metrics."""
+    DECIDE = "decide"
+    """Send events to be decided."""
+    REVIEW = "review"
+    """Claim and decide review items."""
+    OPERATE = "operate"
+    """Replay and discard dead letters, change lists."""
+    KEYS = "keys"
+    """Make and revoke API keys."""
+
+
+class Role(StrEnum):
+    """What a key is for."""
+
+    VIEWER = "viewer"
+    SERVICE = "service"
+    REVIEWER = "reviewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
+    {
+        Role.VIEWER: frozenset({Permission.READ}),
+        Role.SERVICE: frozenset({Permission.DECIDE}),
+        Role.REVIEWER: frozenset({Permission.READ, Permission.REVIEW}),
+        Role.OPERATOR: frozenset({Permission.READ, Permission.DECIDE, Permission.OPERATE}),
+        Role.ADMIN: frozenset(Permission),
+    }
+)
+
+PUBLIC = None
+"""The policy of a route that anybody may call."""
+
+POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
+    {
+        ("GET", "/healthz"): PUBLIC,
+        ("GET", "/readyz"): PUBLIC,
+        ("GET", "/openapi.json"): PUBLIC,
+        ("GET", "/metrics"): Permission.READ,
+        ("POST", "/v1/graphs/{graph}/decisions"): Permission.DECIDE,
+        ("GET", "/v1/decisions"): Permission.READ,
+        ("GET", "/v1/decisions/{decision}"): Permission.READ,
+        ("GET", "/v1/reviews"): Permission.READ,
+        ("GET", "/v1/reviews/{review}"): Permission.READ,
+        ("POST", "/v1/reviews/claim"): Permission.REVIEW,
+        ("POST", "/v1/reviews/{review}/claim"): Permission.REVIEW,
+        ("POST", "/v1/reviews/{review}/release"): Permission.REVIEW,
+        ("POST", "/v1/reviews/{review}/verdict"): Permission.REVIEW,
+        ("GET", "/v1/deadletters"): Permission.READ,
+        ("GET", "/v1/deadletters/{letter}"): Permission.READ,
+        ("POST", "/v1/deadletters/{letter}/replay"): Permission.OPERATE,
+        ("POST", "/v1/deadletters/{letter}/discard"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/lists"): Permission.READ,
+        ("POST", "/v1/graphs/{graph}/lists/{name}"): Permission.OPERATE,
+        ("DELETE", "/v1/graphs/{graph}/lists/{name}"): Permission.OPERATE,
+        ("GET", "/v1/keys"): Permission.KEYS,
+        ("POST", "/v1/keys"): Permission.KEYS,
+        ("DELETE", "/v1/keys/{key}"): Permission.KEYS,
+    }
+)
+"""(method, route) → what it asks for. A route that does not stand here cannot be served."""
+
+
+def may(role: Role, asked: Permission) -> bool:
+    """Whether a role has a permission."""
+    return asked in GRANTED[role]

@@ -1,0 +1,181 @@
+"""The queue in the store: list, claim with a lease, release, and what happens when a deadline passes.
+
+Items of one subject are one case, claimed together. Claims, verdicts and deadlines of a graph take one lock, so that two
+people never hold one item; they come at people's pace. All times come from the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from psycopg.rows import TupleRow, dict_row
+
+Connection = psycopg.Connection[TupleRow]
+Item = dict[str, Any]
+"""A row of `reviews` with what a reviewer sees first of its decision."""
+
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 7300412004))"
+
+FIELDS = """
+r.review_id, r.decision_id, r.graph_uid, r.event_id, r.case_key, r.priority, r.reasons, r.state, r.opened_at,
+r.deadline_at, r.escalated_at, r.lease_owner, r.lease_until, r.closed_at, v.verdict, v.reason AS verdict_reason,
+v.reviewer, v.at AS decided_at
+"""
+RANK = "(r.escalated_at IS NOT NULL, coalesce(r.priority, '-Infinity'), -extract(epoch FROM r.opened_at), r.review_id)"
+"""Escalated first, then by priority, then the oldest; the id makes the order total."""
+LIST = f"""
+SELECT {FIELDS}, (r.escalated_at IS NOT NULL) AS escalated, coalesce(r.priority, '-Infinity') AS rank_priority,
+    -extract(epoch FROM r.opened_at) AS rank_age
+FROM reviews r LEFT JOIN verdicts v USING (review_id)
+WHERE r.graph_uid = %(graph)s AND (%(state)s::text IS NULL OR r.state = %(state)s)
+    AND (%(case)s::text IS NULL OR r.case_key = %(case)s)
+    AND (%(after_id)s::uuid IS NULL OR {RANK} <
+        (%(after_escalated)s::boolean, %(after_priority)s::float8, %(after_age)s::numeric, %(after_id)s::uuid))
+ORDER BY escalated DESC, rank_priority DESC, rank_age DESC, r.review_id DESC LIMIT %(limit)s
+"""
+ONE = f"SELECT {FIELDS} FROM reviews r LEFT JOIN verdicts v USING (review_id) WHERE r.review_id = %s"
+OPEN_OF_CASE = """
+SELECT review_id, lease_owner, lease_until FROM reviews
+WHERE state = 'open' AND graph_uid = %(graph)s AND (review_id = %(review)s OR case_key = %(case)s)
+ORDER BY review_id FOR UPDATE
+"""
+NEXT = f"""
+SELECT r.review_id FROM reviews r
+WHERE r.graph_uid = %(graph)s AND r.state = 'open' AND NOT EXISTS (
+    SELECT FROM reviews o WHERE o.graph_uid = r.graph_uid AND o.state = 'open' AND o.lease_until > %(now)s
+        AND (o.review_id = r.review_id OR o.case_key = r.case_key))
+ORDER BY {RANK} DESC LIMIT 1
+"""
+LEASE = "UPDATE reviews SET lease_owner = %s, lease_until = %s WHERE review_id = ANY(%s)"
+RELEASE = """
+UPDATE reviews SET lease_owner = NULL, lease_until = NULL
+WHERE state = 'open' AND lease_owner = %(who)s AND (review_id = %(review)s OR
+    case_key = (SELECT case_key FROM reviews WHERE review_id = %(review)s))
+"""
+COUNT_OPEN = "SELECT count(*) FROM (SELECT FROM reviews WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
+ESCALATE = """
+UPDATE reviews SET escalated_at = %(now)s
+WHERE graph_uid = %(graph)s AND state = 'open' AND escalated_at IS NULL AND deadline_at <= %(now)s
+"""
+
+
+class NotFound(Exception):
+    """No such item."""
+
+
+class Conflict(Exception):
+    """Somebody else holds the item, or it has ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What to list. `after` is where the last page ended: escalated, priority, age and id of its last item."""
+
+    graph_uid: UUID
+    state: str | None
+    case: str | None
+    after: tuple[bool, float, str, UUID] | None
+    limit: int
+
+
+def listed(connection: Connection, wanted: Wanted) -> list[Item]:
+    """Items in the order in which they should be worked."""
+    escalated, priority, age, id_ = wanted.after or (None, None, None, None)
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            LIST,
+            {
+                "graph": wanted.graph_uid,
+                "state": wanted.state,
+                "case": wanted.case,
+                "after_escalated": escalated,
+                "after_priority": priority,
+                "after_age": age,
+                "after_id": id_,
+                "limit": wanted.limit,
+            },
+        ).fetchall()
+
+
+def one(connection: Connection, review_id: UUID) -> Item:
+    """One item. Raises NotFound."""
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(ONE, (review_id,)).fetchone()
+    if found is None:
+        raise NotFound(f"no review item has the id {review_id}")
+    return found
+
+
+def claim(connection: Connection, review_id: UUID, who: str, *, lease: timedelta, now: datetime) -> list[Item]:
+    """Hold the item and all open items of its case; who holds them already holds them longer.
+
+    Raises NotFound, Conflict.
+    """
+    item = one(connection, review_id)
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(LOCK, (item["graph_uid"],))
+        rows = open_of_case(cursor, item)
+        if review_id not in {each["review_id"] for each in rows}:
+            raise Conflict("the item has ended: look at it to see how")
+        for each in rows:
+            if each["lease_owner"] != who and each["lease_until"] is not None and each["lease_until"] > now:
+                until = each["lease_until"].isoformat(timespec="seconds")
+                raise Conflict(f'"{each["lease_owner"]}" holds this case until {until}')
+        ids = [each["review_id"] for each in rows]
+        cursor.execute(LEASE, (who, now + lease, ids))
+    return [one(connection, id_) for id_ in ids]
+
+
+def claim_next(connection: Connection, graph_uid: UUID, who: str, *, lease: timedelta, now: datetime) -> list[Item]:
+    """Hold the case that comes first among those that nobody holds; nothing where there is none."""
+    while True:
+        with connection.transaction():
+            found = connection.execute(NEXT, {"graph": graph_uid, "now": now}).fetchone()
+        if found is None:
+            return []
+        try:
+            return claim(connection, found[0], who, lease=lease, now=now)
+        except Conflict:
+            continue  # somebody was quicker: there may be another
+
+
+def release(connection: Connection, review_id: UUID, who: str) -> int:
+    """Give the case back; return how many items that were."""
+    with connection.transaction():
+        return connection.execute(RELEASE, {"review": review_id, "who": who}).rowcount
+
+
+def open_of_case(cursor: psycopg.Cursor[dict[str, Any]], item: Item) -> list[dict[str, Any]]:
+    """The open items of an item's case, locked for this transaction."""
+    asked = {"graph": item["graph_uid"], "review": item["review_id"], "case": item["case_key"]}
+    return cursor.execute(OPEN_OF_CASE, asked).fetchall()
+
+
+def open_count(connection: Connection, graph_uid: UUID, most: int) -> int:
+    """How many items of a graph are open; counts no further than `most`."""
+    row = connection.execute(COUNT_OPEN, (graph_uid, most)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def escalate(connection: Connection, graph_uid: UUID, now: datetime) -> int:
+    """Put overdue items before all others; return how many that were."""
+    with connection.transaction():
+        connection.execute(LOCK, (graph_uid,))
+        return connection.execute(ESCALATE, {"graph": graph_uid, "now": now}).rowcount
+
+
+def rank_of(item: Mapping[str, Any]) -> tuple[bool, float, str, UUID]:
+    """Where the next page begins after this item."""
+    return item["escalated"], item["rank_priority"], str(item["rank_age"]), item["review_id"]
+
+
+def shown(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Items for people and programs: without what only orders them."""
+    hidden = {"escalated", "rank_priority", "rank_age"}
+    return [{key: value for key, value in each.items() if key not in hidden} for each in items]

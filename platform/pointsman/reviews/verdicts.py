@@ -1,0 +1,203 @@
+"""Verdicts: what a person says of an item, and what follows. One transaction ends the items and asks for the actions.
+
+A verdict's actions go to the outbox as a band's do, under ids made of decision and action: said twice, done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+import psycopg
+from psycopg.rows import TupleRow, dict_row, tuple_row
+
+from pointsman.api.decision_graph import Verdict
+from pointsman.decisions.accept import event_columns
+from pointsman.decisions.commit import OUTBOX_CHANNEL
+from pointsman.decisions.record import plain_values
+from pointsman.graphs.contract import compile_contract
+from pointsman.graphs.identity import action_id
+from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.ledger.append import append_leaves
+from pointsman.reviews.queue import LOCK, Conflict, Item, NotFound, one, open_of_case
+
+Connection = psycopg.Connection[TupleRow]
+
+CLOSE = Verdict(name="close")
+"""What can be said of an item where the graph declares no verdicts."""
+
+BEHIND = """
+SELECT d.day, d.decision_id, d.body, d.revision, e.body AS event
+FROM decision_keys k JOIN decisions d USING (day, decision_id)
+    LEFT JOIN events e ON e.day = d.day AND e.stream_uid = d.stream_uid AND e.event_id = d.event_id
+WHERE k.decision_id = ANY(%s)
+"""
+REVISION = "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND digest = %s"
+INSERT = """
+INSERT INTO verdicts (verdict_id, review_id, decision_id, graph_uid, verdict, reason, reviewer, at, body)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+END = """
+UPDATE reviews SET state = %s, closed_at = %s, lease_owner = NULL, lease_until = NULL WHERE review_id = ANY(%s)
+"""
+ACTION = "INSERT INTO actions VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s)"
+TO_DO = """
+INSERT INTO outbox (day, action_id, decision_id, graph_uid, target, operation, parameters, created_at, expires_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s) ON CONFLICT DO NOTHING RETURNING action_id
+"""
+OVERDUE = """
+SELECT review_id, decision_id, graph_uid FROM reviews
+WHERE graph_uid = %s AND state = 'open' AND deadline_at <= %s ORDER BY review_id LIMIT 1000 FOR UPDATE
+"""
+
+
+class Refused(ValueError):
+    """A verdict that cannot be given; the message says what can."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """A verdict, who gives it, and why."""
+
+    verdict: str
+    reason: str
+    reviewer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Behind:
+    """What a verdict's actions are made of."""
+
+    day: Any
+    resolved: ResolvedGraph
+    columns: Mapping[str, object]
+
+
+def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: bool, now: datetime) -> list[Item]:
+    """End the item, or all of its case that this reviewer holds. The same again gives the same answer.
+
+    Raises NotFound, Conflict where the reviewer does not hold it or it has ended otherwise, Refused.
+    """
+    item = one(connection, review_id)
+    if item["state"] != "open":
+        if (item["verdict"], item["reviewer"]) == (said.verdict, said.reviewer):
+            return [item]
+        raise Conflict(f"the item has ended: {item['verdict'] or item['state']} by {item['reviewer']}")
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(LOCK, (item["graph_uid"],))
+        held = [
+            each["review_id"]
+            for each in open_of_case(cursor, item)
+            if each["lease_owner"] == said.reviewer and each["lease_until"] > now
+        ]
+        if review_id not in held:
+            raise Conflict("claim the item first: you do not hold it, or no longer")
+        if not whole_case:
+            held = [review_id]
+        items = [one(connection, id_) for id_ in held]
+        behind = _behind(cursor, [each["decision_id"] for each in items])
+        for each in items:
+            _act(cursor, behind[each["decision_id"]], each, said.verdict, now)
+        _end(cursor, items, said, "decided", now)
+    return [one(connection, id_) for id_ in held]
+
+
+def expire(connection: Connection, graph_uid: UUID, now: datetime) -> int:
+    """End overdue items without action; return how many that were. At most 1,000 a call."""
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute(LOCK, (graph_uid,))
+        items = cursor.execute(OVERDUE, (graph_uid, now)).fetchall()
+        if items:
+            said = Said(verdict="", reason="nobody decided the item before its deadline", reviewer="pointsman")
+            _end(cursor, items, said, "expired", now)
+    return len(items)
+
+
+def _behind(cursor: psycopg.Cursor[dict[str, Any]], decision_ids: Sequence[UUID]) -> dict[UUID, _Behind]:
+    rows = cursor.execute(BEHIND, (list(decision_ids),)).fetchall()
+    found, graphs = dict[UUID, _Behind](), dict[str, ResolvedGraph]()
+    for row in rows:
+        if row["revision"] not in graphs:
+            kept = cursor.execute(REVISION, (row["revision"],)).fetchone()
+            if kept is None:
+                raise NotFound(f"the revision {row['revision']} of this decision is not recorded")
+            graphs[row["revision"]] = ResolvedGraph.model_validate(kept["body"])
+        resolved, columns = graphs[row["revision"]], dict(orjson.loads(row["body"])["values"])
+        if row["event"] is not None:
+            read = compile_contract(resolved.stream).read([orjson.loads(row["event"])])
+            columns |= {
+                name: plain_values(column)[0] for name, column in event_columns(read.columns).items() if len(column)
+            }
+        found[row["decision_id"]] = _Behind(day=row["day"], resolved=resolved, columns=columns)
+    missing = set(decision_ids) - found.keys()
+    if missing:
+        raise NotFound(f"the decision {sorted(map(str, missing))[0]} is no longer stored")
+    return found
+
+
+def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: _Behind, item: Item, verdict: str, now: datetime) -> None:
+    """Ask for the verdict's actions. Raises Refused where the verdict is not declared, or an action cannot be asked for."""
+    spec = behind.resolved.graph.spec
+    declared = {each.name: each for each in spec.review.verdicts or [CLOSE]}
+    if verdict not in declared:
+        raise Refused(f'verdict: "{verdict}" is not declared by the graph; it has {", ".join(sorted(declared))}')
+    targets = {each.metadata.name: each for each in behind.resolved.targets}
+    for name in declared[verdict].actions:
+        action = spec.action(name)
+        assert action is not None
+        target = targets[action.target_ref.name]
+        if target.spec.approval.type != "Never":
+            raise Refused(f'verdict: its action "{name}" needs an approval, which nobody can give here yet')
+        missing = [reference for reference in action.parameters.values() if behind.columns.get(reference) is None]
+        if missing:
+            raise Refused(
+                f'verdict: its action "{name}" needs {", ".join(missing)}, and the decision has no such value'
+            )
+        operation = next(each for each in target.spec.operations if each.name == action.operation)
+        parameters = {key: behind.columns[reference] for key, reference in action.parameters.items()}
+        id_ = action_id(item["decision_id"], name)
+        text = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS).decode()
+        expires = now + timedelta(seconds=operation.expires_after.seconds) if operation.expires_after else None
+        day = now.astimezone(UTC).date()
+        cursor.execute("SELECT pointsman_ensure_day(%s)", (day,))
+        where = (target.metadata.name, action.operation, text, now, expires)
+        fresh = cursor.execute(TO_DO, (day, id_, item["decision_id"], item["graph_uid"], *where)).fetchone()
+        if fresh is not None:
+            cursor.execute(ACTION, (day, id_, item["decision_id"], item["graph_uid"], name, *where))
+            cursor.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+
+
+def _end(cursor: psycopg.Cursor[Any], items: Sequence[Item], said: Said, state: str, now: datetime) -> None:
+    ids, bodies = list[UUID](), list[bytes]()
+    for each in items:
+        verdict_id = uuid4()
+        body = orjson.dumps(
+            {
+                "version": 1,
+                "id": str(verdict_id),
+                "review": str(each["review_id"]),
+                "decision": str(each["decision_id"]),
+                "state": state,
+                "verdict": said.verdict or None,
+                "reason": said.reason,
+                "reviewer": said.reviewer,
+                "at": now.isoformat(),
+            },
+            option=orjson.OPT_SORT_KEYS,
+        )
+        cursor.execute(
+            INSERT,
+            (
+                verdict_id, each["review_id"], each["decision_id"], each["graph_uid"], said.verdict or None, said.reason,
+                said.reviewer, now, body,
+            ),
+        )  # fmt: skip
+        ids.append(verdict_id)
+        bodies.append(body)
+    cursor.execute(END, (state, now, [each["review_id"] for each in items]))
+    with cursor.connection.cursor(row_factory=tuple_row) as leaves:
+        append_leaves(leaves, "verdict", ids, bodies)
