@@ -7,11 +7,13 @@ KServe listens on every address and lets any caller unload a model: here it list
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from concurrent import futures
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 SETTINGS = Path(sys.argv.pop(1)) if __name__ == "__main__" else Path()
 """Taken away before KServe, which reads the command line when it is imported, sees it."""
@@ -66,7 +68,7 @@ class OnnxModel(Model):  # type: ignore[misc]  # untyped here
             raise InvalidInput(f"the model does not take these values: {said}") from error
         outputs = [_output(each, array) for each, array in zip(self._outputs, answers, strict=True)]
         return InferResponse(
-            response_id=payload.id,
+            response_id=payload.id or str(uuid4()),  # KServe itself cannot write an answer in JSON without one
             model_name=self.name,
             infer_outputs=outputs,
             use_binary_outputs=payload.use_binary_outputs,
@@ -101,7 +103,7 @@ def _input(described: Mapping[str, Any], given: Any) -> Any:
 
 def _output(described: Mapping[str, Any], array: Any) -> Any:
     output = InferOutput(name=described["name"], shape=list(array.shape), datatype=described["datatype"])
-    output.data = np.ascontiguousarray(array)
+    output.set_data_from_numpy(np.ascontiguousarray(array), binary_data=True)  # its gRPC fails on arrays as they are
     return output
 
 
@@ -152,6 +154,8 @@ def main() -> None:
         enable_latency_logging=False,
         grace_period=GRACE_SECONDS,
     )
+    for name in ("kserve.trace", "uvicorn.access"):  # three lines a request
+        logging.getLogger(name).setLevel(logging.WARNING)
     server.model_repository_extension = Unchangeable(model_registry=server.registered_models)
     server.start([OnnxModel(settings)])
 
