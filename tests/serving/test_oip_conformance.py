@@ -215,3 +215,44 @@ def test_nobody_changes_what_is_served(ask, server, request_body, path, statuses
     answer = ask("POST", path, {})
     assert answer.status_code == statuses[RUNTIMES.index(server.runtime)], answer.text
     assert ask("GET", f"/v2/models/{NAME}/ready").status_code == 200
+
+
+GRPC_MISTAKES = {
+    # what is wrong: the codes of Native, Triton, KServe
+    "an input of another name": ("INVALID_ARGUMENT", "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
+    "another shape": ("INVALID_ARGUMENT", "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
+    "another datatype": ("INVALID_ARGUMENT", "INVALID_ARGUMENT", "INVALID_ARGUMENT"),
+    "an unknown model": ("NOT_FOUND", "NOT_FOUND", "NOT_FOUND"),
+}
+
+
+@pytest.mark.parametrize("mistake", GRPC_MISTAKES)
+def test_a_mistake_over_grpc_has_the_code_that_the_table_says(server, rows, expected, mistake) -> None:
+    from tritonclient import grpc
+    from tritonclient.utils import InferenceServerException
+
+    def inputs(**changed: Any) -> list[Any]:
+        given = [(name, array) for name, array in rows(1).items()]
+        name, array = given[0]
+        given[0] = changed.get("name", name), changed.get("array", array)
+        found = [grpc.InferInput(each, of.shape, "INT64" if of.dtype == np.int64 else "FP32") for each, of in given]
+        for tensor, (_, of) in zip(found, given, strict=True):
+            tensor.set_data_from_numpy(of)
+        return found
+
+    asked, model = inputs(), NAME
+    match mistake:
+        case "an input of another name":
+            asked = inputs(name="nobody")
+        case "another shape":
+            asked = inputs(array=np.ones((1, 2), np.float32))
+        case "another datatype":
+            asked = inputs(array=np.ones((1, 1), np.int64))
+        case "an unknown model":
+            model = "nobody"
+    with grpc.InferenceServerClient(server.grpc) as client:
+        with pytest.raises(InferenceServerException) as refused:
+            client.infer(model, asked)
+        assert refused.value.status() == f"StatusCode.{GRPC_MISTAKES[mistake][RUNTIMES.index(server.runtime)]}"
+        turned = client.infer(NAME, inputs()[::-1]).as_numpy("probability")
+    assert turned.tobytes() == expected(rows(1))["probability"].tobytes()

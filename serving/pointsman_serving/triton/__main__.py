@@ -24,7 +24,8 @@ from pointsman_serving.triton.repository import Batching, Served, render
 
 log = structlog.get_logger()
 
-GRACE_SECONDS = 8
+GRACE_SECONDS = 3
+"""For what is in flight when it is to stop. Kept connections count as in flight, so with a client it always takes as long."""
 CLOSED = ("shared-memory", "model-repository", "statistics", "trace", "logging")
 """Interfaces that are not for clients. Triton cannot switch them off; it can ask for a header that nobody knows."""
 SHARED_MEMORY = Path("/dev/shm")
