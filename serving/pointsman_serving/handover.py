@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from errno import EEXIST
 from pathlib import Path
 
 import orjson
@@ -67,11 +68,14 @@ def example(artifact: ModelArtifact) -> bytes:
 def lay_out(folder: Path, artifact: ModelArtifact, files: Mapping[str, bytes]) -> Path:
     """Make the folder anew with these files and the example, for its owner alone; its absolute path."""
     folder = folder.absolute()
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / EXAMPLE).is_file():
-        raise FileExistsError(17, "it holds something else, choose another --folder", str(folder))
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700, parents=True)
-    for name, content in {**files, EXAMPLE: example(artifact)}.items():
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = [each for each in folder.iterdir() if each.name != EXAMPLE]
+    if before and not (folder / EXAMPLE).is_file():
+        raise FileExistsError(EEXIST, "it holds something else, choose another --folder", str(folder))
+    (folder / EXAMPLE).write_bytes(example(artifact))  # the mark of a folder of ours: there first, and never taken away
+    for each in before:
+        shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+    for name, content in files.items():
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 
+from pointsman.models.artifact import digest_of, open_artifact
+from pointsman.models.session import OnnxSession
 from pointsman_serving.oip.client import HttpModel
 
 pytestmark = pytest.mark.slow
@@ -90,6 +93,18 @@ def test_our_client_gets_the_very_bytes_that_the_model_gives(server, rows, expec
     client.close()
     assert answer["probability"].tobytes() == wanted["probability"].tobytes()
     assert answer["label"].ravel().tolist() == wanted["label"].tolist()
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_gradient_boosting_has_the_same_scores_to_the_bit_whatever_runs_it(start_runtime, rows, runtime) -> None:
+    folder = Path(__file__).parents[2] / "manifests" / "examples" / "fraud" / "models" / "fraud-scorer"
+    artifact = open_artifact(folder, expected_digest=digest_of(folder))
+    server = start_runtime(runtime, artifact, name="fraud-scorer").ready()
+    client = HttpModel(f"http://{server.http}", "fraud-scorer")
+    answer, wanted = client.infer(rows(256)), OnnxSession(artifact).infer(rows(256))
+    client.close()
+    assert answer["probability"].tobytes() == wanted["probability"].tobytes()
+    assert len(np.unique(wanted["probability"])) > 10
 
 
 def test_only_the_outputs_that_are_asked_for_come_back(ask, request_body) -> None:

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from pointsman.local.triton_here import why_not_triton
 from pointsman.models.tensors import TensorSpec
 from pointsman_serving.graph.load import RemoteModel
+from pointsman_serving.handover import checked, lay_out
 from pointsman_serving.oip.client import HttpModel, InferenceFailed
 from pointsman_serving.triton.repository import Batching, Served, config, joins_rows, render
 
@@ -164,6 +165,41 @@ def test_it_listens_on_loopback_alone_and_its_metrics_count_rows(baseline_server
     for port in (server.http_port, server.grpc_port, server.metrics_port):
         with pytest.raises(ConnectionRefusedError):  # it would answer there if it listened on every address
             socket.create_connection(("127.0.0.2", port), timeout=5).close()
+
+
+@pytest.mark.slow
+def test_who_reads_its_command_line_cannot_open_what_is_closed(baseline_server) -> None:
+    server = baseline_server("Triton")
+    line = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode()
+    key = line.partition("pointsman-key=")[2].partition("\0")[0]
+    url = f"http://{server.http}/v2/repository/index"
+    assert len(key) == 33
+    assert httpx2.post(url, headers={"pointsman-key": key.strip()}, trust_env=False).status_code == 403
+
+
+@pytest.mark.slow
+def test_it_stops_when_it_is_asked_to_and_leaves_no_shared_memory(start_runtime, lookup_folder) -> None:
+    server = start_runtime("Triton", lookup_folder, name="lookup").ready()
+    server.process.terminate()
+    assert server.process.wait(15) == 0
+    assert not list(Path("/dev/shm").glob(f"pointsman-{server.http_port}-*"))
+
+
+@pytest.mark.slow
+def test_a_killed_server_starts_again_in_its_folder_and_a_folder_of_another_is_left_alone(
+    start_runtime, lookup_folder, tmp_path
+) -> None:
+    server = start_runtime("Triton", lookup_folder, name="lookup").ready()
+    server.process.kill()
+    server.process.wait()
+    (server.folder / "repository" / "lookup" / "config.pbtxt").write_text("not this")
+    assert lay_out(server.folder, checked(lookup_folder.folder, lookup_folder.digest), {"a/b": b"c"}) == server.folder
+    assert sorted(each.name for each in server.folder.iterdir()) == ["a", "example.json"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter").write_text("dear")
+    with pytest.raises(FileExistsError, match="it holds something else, choose another --folder"):
+        lay_out(tmp_path / "mine", checked(lookup_folder.folder, lookup_folder.digest), {})
+    assert (tmp_path / "mine" / "letter").read_text() == "dear"
 
 
 @pytest.mark.slow

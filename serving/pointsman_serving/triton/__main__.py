@@ -27,7 +27,9 @@ log = structlog.get_logger()
 GRACE_SECONDS = 3
 """For what is in flight when it is to stop. Kept connections count as in flight, so with a client it always takes as long."""
 CLOSED = ("shared-memory", "model-repository", "statistics", "trace", "logging")
-"""Interfaces that are not for clients. Triton cannot switch them off; it can ask for a header that nobody knows."""
+"""Interfaces that are not for clients. Triton cannot switch them off; it can ask for a header, here one that nobody can send."""
+NO_HEADER = "\n"
+"""Ends the header's value: the command line can be read by others on the machine, but no header ends with a line break."""
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -135,7 +137,9 @@ def main() -> int:
     for left in SHARED_MEMORY.glob(f"{prefix}*"):  # of a run that was killed: the port is ours now
         left.unlink(missing_ok=True)
     log.info("handing over to Triton", model=options.name, http_port=options.http_port, grpc_port=options.grpc_port)
-    return become(command(folder, options, key=secrets.token_hex(16), prefix=prefix), surroundings(ENVIRONMENT))
+    return become(
+        command(folder, options, key=secrets.token_hex(16) + NO_HEADER, prefix=prefix), surroundings(ENVIRONMENT)
+    )
 
 
 if __name__ == "__main__":
