@@ -17,7 +17,7 @@ import pytest
 
 from pointsman.models.artifact import digest_of, open_artifact
 from pointsman.models.session import OnnxSession
-from pointsman_serving.oip.client import HttpModel
+from pointsman_serving.oip.client import HttpModel, InferenceFailed
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +105,22 @@ def test_gradient_boosting_has_the_same_scores_to_the_bit_whatever_runs_it(start
     client.close()
     assert answer["probability"].tobytes() == wanted["probability"].tobytes()
     assert len(np.unique(wanted["probability"])) > 10
+
+
+@pytest.mark.parametrize(("runtime", "status"), [("Native", 400), ("Triton", 400), ("KServePython", 500)])
+def test_text_goes_through_and_what_is_not_utf_8_is_refused(start_runtime, scorer_folder, runtime, status) -> None:
+    server = start_runtime(runtime, scorer_folder, name="scorer").ready()
+    client, one = HttpModel(f"http://{server.http}", "scorer"), np.array([[3.0]], np.float32)
+
+    def code(text: bytes) -> str:
+        given = {"text": np.array([[text]], dtype=np.object_), "count": one, "amount": one}
+        return str(client.infer(given)["code"].ravel()[0].decode())
+
+    assert code("ä".encode()) == "ä"
+    with pytest.raises(InferenceFailed, match=f": {status}: "):
+        code(b"\xff\xfe")
+    assert code(b"") == ""
+    client.close()
 
 
 def test_only_the_outputs_that_are_asked_for_come_back(ask, request_body) -> None:

@@ -97,7 +97,10 @@ def _input(described: Mapping[str, Any], given: Any) -> Any:
         raise InvalidInput(f'input "{name}": its shape is {list(array.shape)}, the model takes {shape}')
     if array.dtype != np.object_:
         return array
-    text = [each.decode() if isinstance(each, bytes) else str(each) for each in array.ravel().tolist()]
+    try:
+        text = [each.decode() if isinstance(each, bytes) else str(each) for each in array.ravel().tolist()]
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f'input "{name}": it is not UTF-8') from error
     return np.array(text, dtype=np.object_).reshape(array.shape)
 
 

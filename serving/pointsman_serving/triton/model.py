@@ -39,12 +39,13 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """One answer a request, in order."""
         asked = [self._taken(request) for request in requests]
-        if self._joins and len(asked) > 1 and len({_columns(each) for each in asked}) == 1:
+        valid = [each for each in asked if each is not None]
+        if self._joins and len(valid) == len(asked) > 1 and len({_columns(each) for each in valid}) == 1:
             try:
-                return self._together(asked)
+                return self._together(valid)
             except Exception:  # noqa: BLE001  ONNX Runtime's errors have no common base; each is told its own below
                 pass
-        return [self._alone(each) for each in asked]
+        return [_refused("an input is not UTF-8") if each is None else self._alone(each) for each in asked]
 
     def _together(self, asked: list[dict[str, Any]]) -> list[Any]:
         joined = {name: np.concatenate([each[name] for each in asked]) for name in self._inputs}
@@ -58,14 +59,15 @@ class TritonPythonModel:
             return self._answer(self._session.run(self._outputs, asked))
         except Exception as error:  # noqa: BLE001  as above
             said = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            refused = pb_utils.TritonError(
-                f"the model does not take these values: {said}", pb_utils.TritonError.INVALID_ARG
-            )
-            return pb_utils.InferenceResponse(error=refused)
+            return _refused(f"the model does not take these values: {said}")
 
-    def _taken(self, request: Any) -> dict[str, Any]:
+    def _taken(self, request: Any) -> dict[str, Any] | None:
+        """A request's arrays by name; None where text is not text."""
         arrays = {name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self._inputs}
-        return {name: _strings(array) if array.dtype == np.object_ else array for name, array in arrays.items()}
+        try:
+            return {name: _strings(array) if array.dtype == np.object_ else array for name, array in arrays.items()}
+        except UnicodeDecodeError:
+            return None
 
     def _answer(self, answers: list[Any]) -> Any:
         """Triton reads an array's memory as it lies, so it must lie row by row."""
@@ -74,6 +76,11 @@ class TritonPythonModel:
             for name, array in zip(self._outputs, answers, strict=True)
         ]
         return pb_utils.InferenceResponse(output_tensors=tensors)
+
+
+def _refused(message: str) -> Any:
+    """An answer that is the caller's mistake."""
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
 
 
 def _columns(arrays: dict[str, Any]) -> tuple[Any, ...]:
