@@ -377,6 +377,7 @@ ACCEPTED: list[tuple[str, Changes]] = [
     (MODEL, {"spec__model__uri": "models:/fraud-scorer/12"}),
     (MODEL, {"spec__runtime": {"type": "Triton", "triton": {"instances": 2}}}),
     (MODEL, {"spec__runtime": {"type": "KServePython", "kservePython": {"image": "a/b:1"}}}),
+    (MODEL, {"spec__runtime": {"type": "KServePython"}}),
     (MODEL, {"spec__runtime": {"type": "BentoML", "bentoml": {"image": "a/b:1", "service": "fraud:Service"}}}),
     (
         MODEL,

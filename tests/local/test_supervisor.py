@@ -6,6 +6,7 @@ One runtime for all tests, which leave it as they found it: everything Ready.
 from __future__ import annotations
 
 import copy
+import fcntl
 import os
 import shutil
 import signal
@@ -20,6 +21,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx2
+import psutil
 import pytest
 
 from pointsman.api.documents import load, plain
@@ -27,7 +29,11 @@ from pointsman.local.client import ControlClient, ControlError, NotRunning
 from pointsman.local.home import Home
 from pointsman.local.leftovers import end, marked
 from pointsman.local.postgres import PostgresServer
+from pointsman.local.triton_here import why_not_triton
 from pointsman.models.artifact import digest_of
+from pointsman_serving.environments import Environment, EnvironmentFailed
+from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
+from pointsman_serving.triton.environment import ENVIRONMENT as TRITON
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +68,26 @@ def documents() -> dict[str, Document]:
 DOCUMENTS = documents()
 
 
+def on_runtime(name: str, runtime: Document) -> Document:
+    """A deployment of the example that something else runs."""
+    changed = copy.deepcopy(DOCUMENTS[f"ModelDeployment/{name}"])
+    changed["spec"]["runtime"] = runtime
+    return changed
+
+
+def built(environment: Environment) -> Path:
+    """Where an environment lies, built once in the user's cache. In CI it must be; elsewhere its test is skipped."""
+    if environment.cannot is not None:
+        pytest.skip(environment.cannot)
+    try:
+        environment.build(lambda line: None)
+    except EnvironmentFailed as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"NOT TESTED: {error}")
+    return environment.folder
+
+
 def remove_data(home: Home) -> None:
     """A database that runs as another user lies outside of its home."""
     server = PostgresServer(home)
@@ -75,6 +101,7 @@ class Running:
     home: Home
     client: ControlClient
     process: subprocess.Popen[bytes]
+    cache: Path
 
     def until(self, ask: Callable[[], T], seconds: float = SECONDS) -> T:
         """Wait for a fact; a supervisor that is away for a moment does not count."""
@@ -126,6 +153,11 @@ class Running:
         return found
 
 
+def cache_of(home: Home) -> Path:
+    """Where this home's runtimes have their environments."""
+    return home.root.parent / "cache"
+
+
 @contextmanager
 def supervised(home: Home) -> Iterator[subprocess.Popen[bytes]]:
     with (home.logs / "started.log").open("ab") as stream:
@@ -133,6 +165,7 @@ def supervised(home: Home) -> Iterator[subprocess.Popen[bytes]]:
             [sys.executable, "-m", "pointsman.local.supervisor", "--home", str(home.root)],
             stdout=stream,
             stderr=stream,
+            env={**os.environ, "XDG_CACHE_HOME": str(cache_of(home))},
         )
     try:
         yield process
@@ -146,7 +179,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     home = Home(tmp_path_factory.mktemp("supervised") / "home").create()
     try:
         with supervised(home) as process:
-            runtime = Running(home=home, client=ControlClient(home), process=process)
+            runtime = Running(home=home, client=ControlClient(home), process=process, cache=cache_of(home))
             runtime.until(lambda: runtime.client.apply(list(DOCUMENTS.values())))
             runtime.ready()
             yield runtime
@@ -292,12 +325,56 @@ def test_a_deleted_graph_ends_its_host_and_a_new_one_of_its_name_starts_another(
 
 
 def test_a_runtime_that_cannot_run_here_is_not_ready_and_ends_what_ran(running: Running) -> None:
-    triton = copy.deepcopy(DOCUMENTS["ModelDeployment/fraud-scorer"])
-    triton["spec"]["runtime"] = {"type": "Triton"}
-    running.client.apply([triton])
+    running.client.apply([on_runtime("fraud-scorer", {"type": "BentoML", "bentoml": {"image": "a/b:1"}})])
     running.until(lambda: running.condition("ModelDeployment", "fraud-scorer")[1] == "NotHonouredHere")
+    assert '"BentoML" cannot run here: choose' in running.condition("ModelDeployment", "fraud-scorer")[2]
     running.until(lambda: running.condition("DecisionGraph", "card-fraud")[1] == "WaitingForModels")
     running.decide()
+
+
+@pytest.mark.parametrize(
+    ("environment", "type_", "server"), [(TRITON, "Triton", "tritonserver"), (KSERVE, "KServePython", "python")]
+)
+def test_a_runtime_is_installed_first_and_what_served_before_serves_until_it_answers(
+    running: Running, monkeypatch: pytest.MonkeyPatch, environment: Environment, type_: str, server: str
+) -> None:
+    real = built(environment)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(running.cache))
+    place = environment.folder
+    place.parent.mkdir(parents=True, exist_ok=True)
+    name = next(each["name"] for each in running.client.status()["components"] if "fraud-baseline" in each["name"])
+    native = running.pid(name)
+    with place.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # as if another process were building it
+        running.client.apply([on_runtime("fraud-baseline", {"type": type_})])
+        waits = ("Unknown", "Progressing")
+        running.until(lambda: running.condition("ModelDeployment", "fraud-baseline", "RuntimeInstalled")[:2] == waits)
+        assert f'"{type_}" is being installed' in running.condition("ModelDeployment", "fraud-baseline")[2]
+        assert running.pid(name) == native
+        running.decide()
+        place.symlink_to(real)
+    running.ready()
+    running.until(lambda: psutil.Process(running.pid(name)).name() == server)
+    running.until(running.decide)
+    assert running.condition("ModelDeployment", "fraud-baseline", "RuntimeInstalled") == ("-", "-", "")
+
+
+def test_a_runtime_that_cannot_be_installed_says_what_stands_in_the_way(running: Running) -> None:
+    if why_not_triton() is not None:
+        pytest.skip("Triton is not tried here")
+    kept = running.cache / "pointsman"
+    shutil.rmtree(kept, ignore_errors=True)
+    kept.write_text("a file where a folder is needed")
+    try:
+        running.client.apply([on_runtime("fraud-baseline", {"type": "Triton"})])
+        running.until(lambda: running.condition("ModelDeployment", "fraud-baseline")[1] == "RuntimeNotFound")
+        message = running.condition("ModelDeployment", "fraud-baseline")[2]
+        assert '"Triton" cannot be installed here: exit code 1' in message
+        assert "set XDG_CACHE_HOME" in message
+    finally:
+        running.client.apply([DOCUMENTS["ModelDeployment/fraud-baseline"]])
+        running.until(lambda: running.component("environment-triton") is None)
+        kept.unlink()
 
 
 def test_it_stops_everything_and_after_a_restart_serves_by_its_pins(tmp_path: Path) -> None:
@@ -305,7 +382,7 @@ def test_it_stops_everything_and_after_a_restart_serves_by_its_pins(tmp_path: Pa
     client = ControlClient(home)
     try:
         with supervised(home) as process:
-            runtime = Running(home=home, client=client, process=process)
+            runtime = Running(home=home, client=client, process=process, cache=cache_of(home))
             runtime.until(lambda: client.apply(list(DOCUMENTS.values())))
             runtime.ready()
             before, answer = client.objects(), runtime.decide()
@@ -316,7 +393,7 @@ def test_it_stops_everything_and_after_a_restart_serves_by_its_pins(tmp_path: Pa
         shutil.rmtree(home.config)
         home.create()
         with supervised(home) as process:
-            runtime = Running(home=home, client=client, process=process)
+            runtime = Running(home=home, client=client, process=process, cache=cache_of(home))
             runtime.until(lambda: client.status()["ready"])
             assert runtime.decide()["revision"] == answer["revision"]
             assert [each["metadata"] for each in client.objects()] == [each["metadata"] for each in before]

@@ -11,7 +11,16 @@ import pytest
 from pointsman.api.conditions import Condition, find
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman.api.reasons import Reason
-from pointsman.deployments.plan import Abilities, Observed, Pinned, Plan, RevisionState, Unresolved, decide
+from pointsman.deployments.plan import (
+    Abilities,
+    Observed,
+    Pinned,
+    Plan,
+    RevisionState,
+    RuntimeState,
+    Unresolved,
+    decide,
+)
 
 NOW = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 URI = "models:/fraud@champion"
@@ -197,6 +206,34 @@ def test_a_runtime_that_cannot_run_here_is_not_ready_and_runs_nothing() -> None:
     assert said(triton) == ("False", "NotHonouredHere")
     assert condition(triton).message == 'spec.runtime.type: "Triton" cannot run here: choose Native'
     assert "spec.runtime.type" in condition(triton, "Honoured").message
+
+
+def test_a_runtime_that_cannot_run_here_says_why_where_that_is_known() -> None:
+    able = replace(SERVING_ONE.abilities, cannot={"Triton": "its wheel is for Linux on x86-64"})
+    triton = but(deployment=deployment(runtime={"type": "Triton"}), abilities=able)
+    why = '"Triton" cannot run here: its wheel is for Linux on x86-64: choose Native'
+    assert condition(triton).message == f"spec.runtime.type: {why}"
+    assert why in condition(triton, "Honoured").message
+
+
+def test_a_runtime_that_is_being_installed_is_waited_for_while_what_runs_goes_on() -> None:
+    able = replace(SERVING_ONE.abilities, runtimes=frozenset({"Native", "Triton"}))
+    waiting = but(
+        deployment=deployment(runtime={"type": "Triton"}), abilities=able, runtime=RuntimeState(state="Installing")
+    )
+    assert said(waiting) == said(waiting, "RuntimeInstalled") == ("Unknown", "Progressing")
+    assert condition(waiting).message.startswith('"Triton" is being installed')
+    assert (planned(waiting).serve, planned(waiting).answers) == (ONE, True)
+    assert said(waiting, "ModelReady") == ("True", "ModelServing")
+    assert find(planned(replace(waiting, runtime=None)).told.conditions, "RuntimeInstalled") is None
+
+
+def test_a_runtime_that_cannot_be_installed_asks_for_someone() -> None:
+    able = replace(SERVING_ONE.abilities, runtimes=frozenset({"Native", "Triton"}))
+    failing = RuntimeState(state="Failing", cause="exit code 1: no space left")
+    failed = but(deployment=deployment(runtime={"type": "Triton"}), abilities=able, runtime=failing)
+    assert said(failed) == ("False", "RuntimeNotFound")
+    assert condition(failed).message == '"Triton" cannot be installed here: exit code 1: no space left'
 
 
 def test_the_history_grows_when_other_bytes_serve_and_only_then() -> None:

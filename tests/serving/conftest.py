@@ -1,21 +1,34 @@
-"""A small model in a pinned folder, and native model servers as real processes."""
+"""A small model in a pinned folder, and model servers of every runtime as real processes."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from pointsman.models.artifact import digest_of
+from pointsman.local.example_probe import EXAMPLE, answers_example
+from pointsman.local.model_runtimes import RUNTIMES
+from pointsman.local.world import answers
+from pointsman.models.artifact import digest_of, open_artifact
+from pointsman.models.session import OnnxSession
+from pointsman_serving.environments import Environment, EnvironmentFailed
+from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
+from pointsman_serving.triton.environment import ENVIRONMENT as TRITON
 
 PATIENCE = 60.0
 
@@ -71,6 +84,11 @@ def scorer_folder(tmp_path: Path) -> Pinned:
 @pytest.fixture
 def lookup_folder(tmp_path: Path) -> Pinned:
     return pinned(tmp_path / "lookup", lookup())
+
+
+@pytest.fixture
+def pin() -> Callable[[Path, onnx.ModelProto], Pinned]:
+    return pinned
 
 
 @pytest.fixture
@@ -162,3 +180,150 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NativeServer]:
         yield server
     finally:
         server.end()
+
+
+class RuntimeServer:
+    """A model server of any runtime, started by the starter that the local runtime uses, on free ports."""
+
+    def __init__(self, runtime: str, model: Pinned, name: str, *options: str, folder: Path) -> None:
+        self.runtime, self.name, self.model, self.folder = runtime, name, model, folder
+        self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
+        self.http, self.grpc = f"127.0.0.1:{self.http_port}", f"127.0.0.1:{self.grpc_port}"
+        own = ["--folder", str(folder)] if runtime != "Native" else []
+        own += ["--metrics-port", str(self.metrics_port)] if runtime == "Triton" else []
+        self.log = folder.with_suffix(".log")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", RUNTIMES[runtime].module, "--name", name, "--version", "3"),
+                    *("--model-dir", str(model.folder), "--digest", model.digest),
+                    *("--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port), *own, *options),
+                ],
+                stdout=log,
+                stderr=log,
+            )
+
+    def ready(self) -> RuntimeServer:
+        """Wait until it answers, by the check of the local runtime; Native's own word for it is enough there."""
+        url = f"http://{self.http}/v2/models/{self.name}"
+        ready = answers(f"{url}/ready")
+        if self.runtime != "Native":
+            ready = answers_example(f"{url}/infer", self.folder / EXAMPLE)
+        deadline = time.monotonic() + PATIENCE
+        while not asyncio.run(ready()):
+            assert self.process.poll() is None, f"it ended: {self.log.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, f"it never answered: {self.log.read_text()[-2000:]}"
+            time.sleep(0.05)
+        return self
+
+    def end(self) -> int:
+        self.process.terminate()
+        try:
+            return self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [each.getsockname()[1] for each in sockets]
+
+
+def built(environment: Environment) -> Environment:
+    """The environment, built once in the user's cache. In CI it must be; elsewhere its tests are skipped, saying why."""
+    if environment.cannot is not None:
+        pytest.skip(environment.cannot)
+    try:
+        environment.build(lambda line: None)
+    except EnvironmentFailed as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"NOT TESTED: {error}")
+    return environment
+
+
+@pytest.fixture(scope="session")
+def triton_environment() -> Environment:
+    return built(TRITON)
+
+
+@pytest.fixture(scope="session")
+def kserve_environment() -> Environment:
+    return built(KSERVE)
+
+
+@pytest.fixture(scope="session")
+def start_runtime(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., RuntimeServer]]:
+    """Starts servers of any runtime, whose environment is built where it has one; all end with the session."""
+    started = list[RuntimeServer]()
+    needs = {"Triton": "triton_environment", "KServePython": "kserve_environment"}
+
+    def begin(runtime: str, model: Pinned, *options: str, name: str = "scorer") -> RuntimeServer:
+        if runtime in needs:
+            request.getfixturevalue(needs[runtime])
+        folder = tmp_path_factory.mktemp(runtime.lower()) / "server"
+        started.append(RuntimeServer(runtime, model, name, *options, folder=folder))
+        return started[-1]
+
+    yield begin
+    for each in started:
+        each.end()
+
+
+@pytest.fixture(scope="session")
+def baseline() -> Pinned:
+    """The example's small model: twelve inputs, and a label and a probability."""
+    folder = Path(__file__).parents[2] / "manifests" / "examples" / "fraud" / "models" / "fraud-baseline"
+    return Pinned(folder=folder, digest=digest_of(folder))
+
+
+@pytest.fixture(scope="session")
+def baseline_server(start_runtime, baseline: Pinned) -> Callable[[str], RuntimeServer]:
+    """One ready server of the example's model for each runtime, for tests that leave it as it was."""
+    kept = dict[str, RuntimeServer]()
+
+    def serving(runtime: str) -> RuntimeServer:
+        if runtime not in kept:
+            kept[runtime] = start_runtime(runtime, baseline, name="fraud-baseline").ready()
+        return kept[runtime]
+
+    return serving
+
+
+@pytest.fixture(scope="session")
+def rows(baseline: Pinned) -> Callable[[int], dict[str, Any]]:
+    """Plausible inputs of the example's model, the same ones each time."""
+    artifact = open_artifact(baseline.folder, expected_digest=baseline.digest)
+
+    def made(count: int) -> dict[str, Any]:
+        chance = np.random.default_rng(7)
+        return {each.name: chance.uniform(0, 50, (count, 1)).astype(np.float32) for each in artifact.inputs}
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def expected(baseline: Pinned) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """What the example's model says, in this process."""
+    return OnnxSession(open_artifact(baseline.folder, expected_digest=baseline.digest)).infer
+
+
+@pytest.fixture
+def kserve_client(kserve_environment: Environment, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Asks by KServe's own client, in a process of its own: it cannot be imported beside tritonclient's gRPC."""
+
+    def ask(protocol: str, address: str, model: str, inputs: dict[str, Any], *, health: bool = True) -> dict[str, Any]:
+        np.savez(tmp_path / "inputs.npz", **inputs)
+        script = Path(__file__).with_name("ask_by_kserve.py")
+        asked = [protocol, address, model, str(tmp_path), str(int(health))]
+        command = [str(kserve_environment.python), "-I", str(script), *asked]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr[-2000:]
+        with np.load(tmp_path / "outputs.npz") as outputs:
+            return dict(outputs)
+
+    return ask

@@ -27,7 +27,9 @@ class TritonRuntime(Block):
 class KServePythonRuntime(Block):
     """A server written with KServe's Python SDK."""
 
-    image: Image = Field(description="The image of the server.")
+    image: Image | None = Field(
+        default=None, description="The image of the server; default: this release's own, which runs ONNX."
+    )
 
 
 class BentoMLRuntime(Block):
@@ -104,7 +106,6 @@ class ModelRuntime(Choice):
         "container": ("Container",),
     }
     needs: ClassVar = {
-        "kserve_python": ("KServePython",),
         "bentoml": ("BentoML",),
         "serving_runtime_ref": ("ServingRuntime",),
         "container": ("Container",),
@@ -122,7 +123,9 @@ class ModelRuntime(Choice):
         default=None, description="Settings of type Triton; default: those of its fields."
     )
     kserve_python: KServePythonRuntime | None = Field(
-        default=None, alias="kservePython", description="The server, for type KServePython."
+        default=None,
+        alias="kservePython",
+        description="Settings of type KServePython; default: those of its fields.",
     )
     bentoml: BentoMLRuntime | None = Field(default=None, alias="bentoml", description="The service, for type BentoML.")
     serving_runtime_ref: ServingRuntimeRef | None = Field(

@@ -15,6 +15,10 @@ def asked(deployment: ModelDeployment) -> tuple[str, ...]:
 def _asked(spec: ModelDeploymentSpec) -> Iterator[str]:
     if spec.runtime.native is not None and spec.runtime.native.threads != 1:
         yield "spec.runtime.native.threads"
+    if spec.runtime.triton is not None and spec.runtime.triton.image is not None:
+        yield "spec.runtime.triton.image"
+    if spec.runtime.kserve_python is not None and spec.runtime.kserve_python.image is not None:
+        yield "spec.runtime.kservePython.image"
     amounts = {**spec.resources.limits, **spec.resources.requests}
     if any("/" not in name for name in amounts):
         yield "spec.resources"

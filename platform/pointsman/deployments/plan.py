@@ -7,7 +7,7 @@ what uses the model moves, and the old one goes when nobody uses it any more.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -54,14 +54,24 @@ class RevisionState:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RuntimeState:
+    """What is seen of a runtime that is not here yet: it is being installed, or cannot be."""
+
+    state: Literal["Installing", "Failing"]
+    cause: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Abilities:
-    """What a world honours: the runtimes it can run, and what it sets aside (path → what that means here).
+    """What a world honours: the runtimes it can run, why not another (by runtime), and what it sets aside (path → what that
+    means here).
 
     A path stands for all that lies below it; the longest one that fits is told.
     """
 
     runtimes: frozenset[str]
     sets_aside: Mapping[str, str]
+    cannot: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +79,8 @@ class Observed:
     """One ModelDeployment as it is seen.
 
     `wanted` is what its reference means now, `serving` what was decided to serve before, `in_use` what graphs still serve
-    with, `running` the state by digest of what runs, `history` what the status says of the versions before.
+    with, `running` the state by digest of what runs, `history` what the status says of the versions before, `runtime` that
+    what runs the model is not here yet.
     """
 
     deployment: ModelDeployment
@@ -81,6 +92,7 @@ class Observed:
     in_use: tuple[Pinned, ...]
     abilities: Abilities
     history: tuple[Mapping[str, Any], ...] = ()
+    runtime: RuntimeState | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +111,13 @@ class Plan:
 def decide(observed: Observed, now: datetime) -> Plan:
     """The plan for one observation. The same observation gives the same plan; `now` dates a change of version."""
     serve = what_serves(observed)
-    facts = (the_reference_is_resolved, the_model_is_ready, the_newest_takes_over, everything_is_honoured)
+    facts = (
+        the_reference_is_resolved,
+        the_runtime_is_installed,
+        the_model_is_ready,
+        the_newest_takes_over,
+        everything_is_honoured,
+    )
     answers = serve is not None and _state(observed, serve) == "Answering"
     return Plan(
         run=what_runs(observed),
@@ -161,10 +179,22 @@ def the_reference_is_resolved(observed: Observed) -> Condition:
     return _condition("Resolved", "True", Reason.Resolved, f'"{uri}" is version {wanted.version}{same}')
 
 
+def the_runtime_is_installed(observed: Observed) -> Condition | None:
+    """Said while what runs the model is not here yet."""
+    type_, runtime = observed.deployment.spec.runtime.type, observed.runtime
+    if runtime is None or not _can_run(observed):
+        return None
+    if runtime.state == "Failing":
+        message = f'"{type_}" cannot be installed here: {runtime.cause}'
+        return _condition("RuntimeInstalled", "False", Reason.RuntimeNotFound, message)
+    message = f'"{type_}" is being installed in an environment of its own, once; it takes minutes'
+    return _condition("RuntimeInstalled", "Unknown", Reason.Progressing, message)
+
+
 def the_model_is_ready(observed: Observed) -> Condition:
-    runtime, wanted = observed.deployment.spec.runtime.type, observed.wanted
+    wanted = observed.wanted
     if not _can_run(observed):
-        message = f'spec.runtime.type: "{runtime}" cannot run here: choose {_runtimes(observed)}'
+        message = f"spec.runtime.type: {_cannot(observed)}"
         return _condition("ModelReady", "False", Reason.NotHonouredHere, message)
     shown = what_serves(observed) or wanted
     if shown is None:
@@ -206,8 +236,7 @@ def everything_is_honoured(observed: Observed) -> Condition:
         if places:
             found[path] = observed.abilities.sets_aside[max(places, key=len)]
     if not _can_run(observed):
-        runtime = observed.deployment.spec.runtime.type
-        found["spec.runtime.type"] = f'"{runtime}" cannot run here: choose {_runtimes(observed)}'
+        found["spec.runtime.type"] = _cannot(observed)
     return set_aside(found)
 
 
@@ -219,8 +248,10 @@ def _can_run(observed: Observed) -> bool:
     return observed.deployment.spec.runtime.type in observed.abilities.runtimes
 
 
-def _runtimes(observed: Observed) -> str:
-    return " or ".join(sorted(observed.abilities.runtimes))
+def _cannot(observed: Observed) -> str:
+    runtime, able = observed.deployment.spec.runtime.type, observed.abilities
+    why = f"{able.cannot[runtime]}: " if runtime in able.cannot else ""
+    return f'"{runtime}" cannot run here: {why}choose {" or ".join(sorted(able.runtimes))}'
 
 
 def _state(observed: Observed, pinned: Pinned) -> str | None:

@@ -1,4 +1,7 @@
-"""Model deployments: which revision of each serves, and the server processes for it, the next one and those still in use."""
+"""Model deployments: which revision of each serves, and the server processes for it, the next one and those still in use.
+
+A runtime with an environment of its own is installed first; the server that ran before goes on until it is.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from pointsman.deployments import plan
-from pointsman.deployments.plan import Pinned, RevisionState
-from pointsman.local import world
+from pointsman.deployments.plan import Pinned, RevisionState, RuntimeState
+from pointsman.local import model_runtimes, world
 from pointsman.local.applied import Applied
 from pointsman.local.home import Home
 from pointsman.local.objects import Key
 from pointsman.local.part import Part, cause_of, is_failing
 from pointsman.local.ports import Ports
-from pointsman.local.processes import Observed, ProcessSpec, State
+from pointsman.local.processes import Observed, ProcessSpec, Restart, State
 from pointsman.local.registry_watch import RegistryWatch
 from pointsman.planning import Told
 
@@ -25,6 +28,7 @@ class ModelServers:
         self._home, self._ports, self._registry = home, ports, registry
         self.serving = dict[str, Pinned]()
         self.answering = frozenset[str]()
+        self._wanted = dict[str, ProcessSpec]()
 
     def remember(self, applied: Applied) -> None:
         """Take up what served before a restart, where its files are still there."""
@@ -47,7 +51,11 @@ class ModelServers:
             del self.serving[gone]
         for name, deployment in applied.deployments.items():
             known, used = self._registry.known(name), tuple(in_use.get(name, ()))
-            serving = self.serving.get(name)
+            serving, type_ = self.serving.get(name), deployment.spec.runtime.type
+            abilities = model_runtimes.abilities(type_)
+            if type_ in abilities.runtimes and (environment := model_runtimes.environment_process(type_)) is not None:
+                specs[environment] = model_runtimes.environment_spec(type_)
+            runtime = self._runtime(type_, seen)
             decided = plan.decide(
                 plan.Observed(
                     deployment=deployment,
@@ -57,8 +65,9 @@ class ModelServers:
                     serving=serving,
                     running=self._states(name, seen, (known.pinned, serving, *used)),
                     in_use=used,
-                    abilities=world.MODELS_HERE,
+                    abilities=abilities,
                     history=tuple(applied.status("ModelDeployment", name).get("history", ())),
+                    runtime=runtime,
                 ),
                 now,
             )
@@ -69,15 +78,33 @@ class ModelServers:
             if decided.answers:
                 answering.add(name)
             for pinned in decided.run:
-                spec = world.model_spec(self._home, self._ports, deployment, pinned)
-                specs[spec.name] = spec
+                spec = model_runtimes.server_spec(self._home, self._ports, deployment, pinned)
+                before = self._wanted.get(spec.name)
+                if runtime is None:
+                    specs[spec.name] = spec
+                elif before is not None:
+                    specs[spec.name] = before
             told["ModelDeployment", name] = self._with_address(name, decided)
         self.answering = frozenset(answering)
+        self._wanted = {name: spec for name, spec in specs.items() if spec.restart is not Restart.ON_FAILURE}
         return Part(processes=specs, told=told)
 
     def url(self, name: str, pinned: Pinned) -> str:
         """Where a revision answers Open Inference Protocol over HTTP."""
         return world.model_url(self._ports, world.model_process(name, pinned.digest))
+
+    def _runtime(self, type_: str, seen: Mapping[str, Observed]) -> RuntimeState | None:
+        """None where the runtime is here; what stands in its way where it is not."""
+        environment = model_runtimes.environment_process(type_)
+        if environment is None:
+            return None
+        process = seen.get(environment)
+        if process is None:
+            return RuntimeState(state="Installing")
+        if process.state is State.DONE:
+            return None
+        cause = cause_of(process, self._home.logs)
+        return RuntimeState(state="Failing" if is_failing(process) else "Installing", cause=cause)
 
     def _states(
         self, name: str, seen: Mapping[str, Observed], pins: Iterable[Pinned | None]

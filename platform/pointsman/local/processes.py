@@ -49,6 +49,7 @@ class Restart(StrEnum):
     """What follows the end of a process."""
 
     ALWAYS = "Always"
+    ON_FAILURE = "OnFailure"
     NEVER = "Never"
 
 
@@ -168,7 +169,7 @@ class ProcessTable:
             self._now(kept, State.STARTING)
             began = time.monotonic()
             well = await self._run(kept)
-            if kept.spec.restart is Restart.NEVER:
+            if kept.spec.restart is Restart.NEVER or (well and kept.spec.restart is Restart.ON_FAILURE):
                 self._now(kept, State.DONE if well else State.FAILED)
                 return
             steady = kept.state is State.READY and time.monotonic() - began >= self._back_off.longest

@@ -18,6 +18,7 @@ from pointsman.local.world import graph_process
 
 WITHOUT_STATUS = frozenset({"Service", "Secret"})
 LOG_LINES = 5
+AS_IT_SHOULD_BE = frozenset({State.READY, State.DONE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Shown:
             "pid": process.pid,
             "restarts": process.restarts,
             "address": process.address,
-            "message": "" if process.state is State.READY else cause_of(process, self.home.logs),
+            "message": "" if process.state in AS_IT_SHOULD_BE else cause_of(process, self.home.logs),
         }
 
     def _waits_for(self, components: list[dict[str, Any]], objects: list[dict[str, Any]]) -> str | None:
@@ -78,7 +79,7 @@ class Shown:
         if "mlflow" not in self.processes:  # the first reconcile is still to come
             return "the first reconcile"
         for each in components:
-            if each["state"] != State.READY.value and not (
+            if each["state"] not in AS_IT_SHOULD_BE and not (
                 each["name"] == "mlflow" and self._registry_may_come_later()
             ):
                 return _with(f"{each['name']}: {each['state']}", each["message"])

@@ -13,32 +13,13 @@ from types import MappingProxyType
 import httpx2
 
 from pointsman.api.decision_graph import DecisionGraph
-from pointsman.api.model_deployment import ModelDeployment
-from pointsman.deployments.plan import Abilities, Pinned
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
 from pointsman.local.processes import ProcessSpec
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 LOOPBACK = "127.0.0.1"
-GPU = "no GPU is used, the model runs on the CPU"
 
-MODELS_HERE = Abilities(
-    runtimes=frozenset({"Native"}),
-    sets_aside=MappingProxyType(
-        {
-            "spec.runtime.native.threads": "one thread infers",
-            "spec.resources.limits": GPU,
-            "spec.resources": "neither CPU nor memory is limited",
-            "spec.podTemplate": "there are no pods",
-            "spec.batching": "requests are neither joined nor split",
-            "spec.autoscaling": "one process serves",
-            "spec.route": "it is reached on loopback alone",
-            "spec.slo": "no budget is kept",
-            "spec.rollout": "the new revision takes over as soon as it answers",
-        }
-    ),
-)
 GRAPHS_SET_ASIDE: Mapping[str, str] = MappingProxyType(
     {
         "spec.runtime.image": "it runs from this installation",
@@ -68,27 +49,6 @@ def model_folder(home: Home, digest: str) -> Path:
 def model_url(ports: Ports, process: str) -> str:
     """Where a model server answers HTTP."""
     return f"http://{LOOPBACK}:{ports.of(f'{process}/http')}"
-
-
-def model_spec(home: Home, ports: Ports, deployment: ModelDeployment, pinned: Pinned) -> ProcessSpec:
-    """A native server of one pinned revision. Ready when the model has answered its example."""
-    process = model_process(deployment.name, pinned.digest)
-    url = model_url(ports, process)
-    return ProcessSpec(
-        name=process,
-        command=(
-            sys.executable, "-m", "pointsman_serving.native",
-            "--model-dir", str(model_folder(home, pinned.digest)),
-            "--digest", pinned.digest,
-            "--name", deployment.name,
-            "--version", pinned.version,
-            "--http-port", str(ports.of(f"{process}/http")),
-            "--grpc-port", str(ports.of(f"{process}/grpc")),
-        ),
-        environment=ONE_THREAD,
-        ready=answers(f"{url}/v2/models/{deployment.name}/ready"),
-        address=f"{url} (gRPC {LOOPBACK}:{ports.of(f'{process}/grpc')})",
-    )  # fmt: skip
 
 
 def graph_process(name: str) -> str:

@@ -74,6 +74,15 @@ class HttpModel:
             raise InferenceFailed(f"{self._where}: a description that is not an object")
         return described
 
+    def max_rows(self) -> int | None:
+        """The most rows of one request where the server says so (Triton does); None where it does not, or has no limit."""
+        try:
+            answer = self._ask("GET", "/config")
+            most = orjson.loads(answer.body)["max_batch_size"] if answer.status == 200 else None
+        except (InferenceFailed, orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+        return most if type(most) is int and most > 0 else None
+
     def close(self) -> None:
         """Close the connections that are kept. A later call opens a new one."""
         while self._idle:
