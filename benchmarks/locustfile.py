@@ -9,7 +9,8 @@ POINTSMAN_API_KEY  a bearer token, where the way to the graph asks for one
 POINTSMAN_GRAPH    the graph, `card-fraud` unless set
 
 Locust ends with 1 where any answer was wrong: a repeat that is answered otherwise than at first, or a broken event that is
-not refused with 422. Every event is new to the graph: ids begin with a random prefix, and times are the present.
+not refused with 422. What is sent is decided, and stays: its times are the present, so that the demo's stream (of early 2026)
+comes too late for the features afterwards. Use a home of its own, or one whose stream is through.
 """
 
 from __future__ import annotations

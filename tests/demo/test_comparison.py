@@ -167,6 +167,12 @@ def test_nothing_at_all_has_no_waits_and_no_loss():
     assert found.items_a_shift_hour == 0
 
 
+def test_a_night_acts_at_the_hour_that_comes_after_its_decisions():
+    decided = stream(bought(10.0, "a", 1), bought(0.5, "b", 1, day=1))
+    assert nightly(decided, Nightly(decides_at_hour=2, acts_at_hour=8)).frozen_at.tolist() == [at(8, 1), at(8, 2)]
+    assert nightly(decided, Nightly(decides_at_hour=22, acts_at_hour=6)).frozen_at.tolist() == [at(6, 2), at(6, 3)]
+
+
 def test_two_reviewers_take_two_items_at_once():
     desk = Desk(Reviewers(count=2, minutes_an_item=10))
     assert [desk.verdict_at(at(9.0)) - at(9.0) for _ in range(3)] == [10 * MINUTE_US, 10 * MINUTE_US, 20 * MINUTE_US]

@@ -44,6 +44,11 @@ class Decided:
         """How long the stream is, in days, from the first arrival to the last."""
         return float(self.arrived_at[-1] - self.arrived_at[0]) / DAY_US if len(self) else 0.0
 
+    @property
+    def source_delay_seconds(self) -> float:
+        """The median time from a purchase to its arrival here."""
+        return float(np.median(self.arrived_at - self.occurred_at)) / SECOND_US if len(self) else 0.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
@@ -55,7 +60,7 @@ class Moments:
 
 @dataclass(frozen=True, kw_only=True)
 class Nightly:
-    """When a nightly batch works, in hours (UTC): it decides a day's arrivals, and later that morning acts on them."""
+    """When a nightly batch works, in hours (UTC): it decides a day's arrivals, and acts on them at the hour that comes next."""
 
     decides_at_hour: int = 2
     acts_at_hour: int = 8
@@ -68,6 +73,7 @@ def as_they_arrive(decided: Decided, *, decision_seconds: float, freeze_seconds:
 
 
 def nightly(decided: Decided, plan: Nightly) -> Moments:
-    """Once a night: freezes and review items of a day's arrivals all begin in the next morning."""
-    morning = (decided.arrived_at // DAY_US + 1) * DAY_US + plan.acts_at_hour * HOUR_US
+    """Once a night: freezes and review items of a day's arrivals all begin together, after that day's decisions."""
+    night = (decided.arrived_at // DAY_US + 1) * DAY_US + plan.decides_at_hour * HOUR_US
+    morning = night + (plan.acts_at_hour - plan.decides_at_hour) % 24 * HOUR_US
     return Moments(frozen_at=morning, ready_at=morning)

@@ -129,15 +129,18 @@ def assumed(found: Comparison) -> tuple[str, ...]:
     """What is assumed and how it was measured, in sentences."""
     plan, people, prices = found.assumptions.nightly, found.assumptions.reviewers, found.assumptions.prices
     ran, twin = found.ran, found.twin
+    differing = "" if found.agreed == found.compared else " Where they differ, both columns follow the ones made anew."
     return (
         "The stream is generated, and so is the truth about it. Both ways meet the same events in the same order; the nightly "
         f"one decides them anew, in this process. {found.agreed:,} of {found.compared:,} decisions are the same in both: "
-        "outcome, band and score to the bit.",
+        f"outcome, band and score to the bit.{differing}",
         f"Nightly: what arrived on a day (UTC) is decided at {plan.decides_at_hour:02d}:00 of the next; freezes are "
         f"carried out, and reviews begin, at {plan.acts_at_hour:02d}:00.",
         f"Continuous: an event is decided {ran.decision_seconds * 1000:,.0f} ms after its arrival (measured: p95 at the "
         "fixed rate), and frozen after the wait that was measured for its own freeze "
-        f"(p95 {ran.slowest_freezes * 1000:,.0f} ms). The run pressed {found.decided.days:.1f} days into {ran.seconds:,.0f} s, so "
+        f"(p95 {ran.slowest_freezes * 1000:,.0f} ms). Before it arrives an event takes its time at the source, in both ways: "
+        f"{duration(found.decided.source_delay_seconds)} in the median. "
+        f"The run pressed {found.decided.days:.1f} days into {ran.seconds:,.0f} s, so "
         "freezes waited for each other longer than they would have in real time.",
         "A frozen account refuses every later purchase, which then loses nothing, alerts nobody and is not reviewed; it "
         "stays frozen to the end of the stream. The running demo itself does not do so: it decides every event.",
@@ -148,7 +151,8 @@ def assumed(found: Comparison) -> tuple[str, ...]:
         "the account. No person works in the demo: this part is arithmetic.",
         f"Machine, used: CPU seconds of every Pointsman process while the continuous run streamed and froze "
         f"({ran.cpu_seconds:,.1f} s, PostgreSQL, MLflow, Ray and the ledger included), against those of the nightly "
-        f"evaluation alone ({twin.cpu_seconds:,.1f} s: no database, no ledger, no freezes), which flatters the nightly run.",
+        f"evaluation alone ({twin.cpu_seconds:,.1f} s: no database, no ledger, no freezes), which flatters the nightly run. The stream came in batches of up to "
+        "1,000 events: one at a time takes more.",
         f"Machine, held: {prices.vcpus} vCPUs around the clock, against {prices.nightly_hours:g} h of them a night.",
         f"Prices are assumptions, not offers: {prices.vcpu_hour:g} {prices.currency} a vCPU-hour (about what large clouds list "
         f"for general-purpose machines on demand), {prices.reviewer_hour:g} {prices.currency} an hour of a reviewer.",
