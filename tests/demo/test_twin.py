@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,17 @@ def test_the_twin_decides_to_the_bit_what_deciding_event_by_event_decides(as_the
     assert twin.cpu_seconds > 0
 
 
-def test_what_is_sent_again_on_another_day_is_not_decided_again(parts, nightly):
+def test_what_is_sent_again_after_midnight_keeps_its_first_decision(parts):
+    _, stream = parts
+    twice = stream.take(np.flatnonzero(stream.kind == Kind.NORMAL)[[0, 0]])
+    twice = dataclasses.replace(twice, arrived_at=twice.arrived_at + np.array([0, DAY_US]))
+    once = decide_by_night(load(FRAUD), twice.take(slice(0, 1)))
+    found = decide_by_night(load(FRAUD), twice)
+    assert (once.nights, found.nights) == (1, 2)
+    assert found.decisions == once.decisions
+
+
+def test_what_was_decided_before_the_stream_is_not_decided_again(parts, nightly):
     before, stream = parts
     again = stream.take(stream.kind == Kind.DUPLICATE)
     assert len(again) > 20

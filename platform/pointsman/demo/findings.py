@@ -151,7 +151,8 @@ def assumed(found: Comparison) -> tuple[str, ...]:
         "the account. No person works in the demo: this part is arithmetic.",
         f"Machine, used: CPU seconds of every Pointsman process while the continuous run streamed and froze "
         f"({ran.cpu_seconds:,.1f} s, PostgreSQL, MLflow, Ray and the ledger included), against those of the nightly "
-        f"evaluation alone ({twin.cpu_seconds:,.1f} s: no database, no ledger, no freezes), which flatters the nightly run. The stream came in batches of up to "
+        f"evaluation alone ({twin.cpu_seconds:,.1f} s: no database, no ledger, no freezes), which flatters the nightly run. "
+        "The stream came in batches of up to "
         "1,000 events: one at a time takes more.",
         f"Machine, held: {prices.vcpus} vCPUs around the clock, against {prices.nightly_hours:g} h of them a night.",
         f"Prices are assumptions, not offers: {prices.vcpu_hour:g} {prices.currency} a vCPU-hour (about what large clouds list "
