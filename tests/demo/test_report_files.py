@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import numpy as np
@@ -155,6 +157,11 @@ def test_what_shows_as_the_same_number_is_no_advantage():
 )
 def test_durations_are_shown_in_the_unit_that_suits_them(seconds, shown):
     assert duration(seconds) == shown
+
+
+def test_drawing_is_what_imports_matplotlib_and_nothing_before_it():
+    code = "import sys, pointsman.demo.report_files, pointsman.demo.run; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_stream_without_fraud_is_reported_all_the_same(tmp_path):
