@@ -143,7 +143,8 @@ def assumed(found: Comparison) -> tuple[str, ...]:
         f"The run pressed {found.decided.days:.1f} days into {ran.seconds:,.0f} s, so "
         "freezes waited for each other longer than they would have in real time.",
         "A frozen account refuses every later purchase, which then loses nothing, alerts nobody and is not reviewed; it "
-        "stays frozen to the end of the stream, at whose beginning none is frozen. The running demo itself does not do so: it decides every event.",
+        "stays frozen to the end of the stream, at whose beginning none is frozen. "
+        "The running demo itself does not do so: it decides every event.",
         "A fraud is lost when no freeze was in effect as it was bought; so the purchase that gives a card away is lost in both "
         "ways. What is saved where a shop waits for the decision stands in a row of its own.",
         f"{people.count} reviewers work from {people.from_hour:02d}:00 to {people.to_hour:02d}:00 every day, "
