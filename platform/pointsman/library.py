@@ -21,6 +21,7 @@ from pointsman.api.documents import load as load_documents
 from pointsman.api.event_stream import EventStream
 from pointsman.api.feature_view import FeatureView
 from pointsman.api.model_deployment import ModelDeployment
+from pointsman.columns import Column
 from pointsman.decisions.accept import accept
 from pointsman.graphs.compile import CompiledGraph, compile_graph
 from pointsman.graphs.decide import GraphState, evaluate, triage
@@ -59,6 +60,13 @@ class GraphLibrary:
         if isinstance(frame, Sequence):
             return decisions
         return type(frame)(decisions)
+
+    def warm_up(self, events: Mapping[str, Column]) -> None:
+        """Let the features see events that hold the contract, in their order, without deciding them.
+
+        Columns are named as the graph names them: `event.field`.
+        """
+        self._state.advance_all(events)
 
     def _decide(self, rows: Sequence[object], lists: ListBook, now: datetime) -> list[Decision]:
         answers: list[Decision] = [{}] * len(rows)
@@ -118,10 +126,14 @@ def load(folder: str | Path, graph: str | None = None) -> GraphLibrary:
         targets=[_find(targets, action.target_ref.name) for action in spec.actions],
         models=models,
     )
-    return _library(resolved)
+    return open_resolved(resolved)
 
 
-def _library(resolved: ResolvedGraph) -> GraphLibrary:
+def open_resolved(resolved: ResolvedGraph) -> GraphLibrary:
+    """Open a revision as a host recorded it, every model inline whatever its placement there.
+
+    Raises InvalidGraph or ArtifactRefused.
+    """
     ports = {
         node: InlineModel(open_artifact(Path(model.folder), expected_digest=model.digest))
         for node, model in resolved.models.items()

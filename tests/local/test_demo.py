@@ -92,6 +92,13 @@ def test_the_demo_decides_its_stream_and_nothing_is_lost_or_doubled(outcome: Out
     assert outcome.conservation.freezes == outcome.conservation.observed > 100
 
 
+def test_deciding_the_same_days_once_a_night_gives_the_same_decisions_and_loses_more(outcome: Outcome) -> None:
+    found = outcome.comparison
+    assert found.agreed == found.compared == len(outcome.recorded)
+    assert found.continuous.measured.lost_cents < found.nightly.measured.lost_cents
+    assert found.continuous.cost.cpu_seconds > found.nightly.cost.cpu_seconds > 0
+
+
 def test_every_object_is_ready_and_says_what_it_does_not_promise(client: ControlClient) -> None:
     graph = client.get("DecisionGraph", "card-fraud")
     conditions = {each["type"]: each for each in graph["status"]["conditions"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +30,7 @@ def demo(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from pointsman.demo.report import business
+    from pointsman.demo.report_files import write
     from pointsman.demo.run import DemoFailed, Stage, run
 
     home, began = open_home(), time.monotonic()
@@ -41,9 +43,12 @@ def demo(
             outcome = run(home, Stage(begin=stage.begin, advance=stage.advance))
         except DemoFailed as error:
             raise Failure(str(error)) from error
+        stage.begin("drawing the report", None)
+        folder = write(home.root / "reports", datetime.now(UTC), outcome.comparison, outcome.numbers())
         stage.end()
     found = business(outcome.recorded, outcome.truth)
     _print(outcome, found, time.monotonic() - began)
+    out().print(f"the report, with pictures: {folder}", markup=False, highlight=False, soft_wrap=True)
     broken = outcome.conservation.broken()
     if broken:
         raise Failure("conservation is broken: " + "; ".join(broken), hint="`pointsman logs` lists the logs")
@@ -126,6 +131,7 @@ def _print(outcome: Outcome, found: Business, seconds: float) -> None:
         markup=False,
     )
     _print_speed(outcome)
+    _print_comparison(outcome)
     _print_conservation(outcome)
     out().rule("Where to look next", align="left")
     decision = outcome.example_decision or "<decision id>"
@@ -162,6 +168,24 @@ def _print_speed(outcome: Outcome) -> None:
             [name, f"{step['seconds'] / max(step['rows'], 1) * 1e6:.1f}", f"{step['seconds'] / whole:.0%}"]
             for name, step in outcome.steps.items()
         ],
+    )
+
+
+def _print_comparison(outcome: Outcome) -> None:
+    from pointsman.demo.findings import rows, verdicts
+
+    found = outcome.comparison
+    out().rule("Beside a nightly batch over the same days", align="left")
+    table(
+        ["", "continuous", "nightly", "better"],
+        [[each.label, each.shown(each.continuous), each.shown(each.nightly), each.winner] for each in rows(found)],
+    )
+    for each in verdicts(found):
+        out().print(each, markup=False)
+    out().print(
+        f"{found.agreed:,} of {found.compared:,} decisions are the same in both; report.md says what is assumed: prices, "
+        "reviewers, and that a frozen account refuses",
+        markup=False,
     )
 
 

@@ -97,7 +97,7 @@ def load_example(folder: Path) -> Example:
 def build(example: Example, transactions: Transactions) -> Dataset:
     """Compute every feature that the graph looks up, as of each transaction, in order of arrival."""
     some = transactions.take(transactions.accepted())
-    columns = _event_columns(some)
+    columns = event_columns(some)
     blank = np.zeros(len(some), dtype=np.bool_)
     for node in example.graph.spec.nodes:
         if node.features is not None:
@@ -122,7 +122,8 @@ def build(example: Example, transactions: Transactions) -> Dataset:
     )
 
 
-def _event_columns(transactions: Transactions) -> dict[str, Column]:
+def event_columns(transactions: Transactions) -> dict[str, Column]:
+    """The rows as the stream's contract reads them, named as in a graph."""
     text, time = ColumnType(type=FieldType.STRING), ColumnType(type=FieldType.TIMESTAMP)
     money = ColumnType(type=FieldType.DECIMAL, scale=2)
     return {

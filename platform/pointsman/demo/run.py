@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,20 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from pointsman.api.documents import load, plain
+from pointsman.demo.comparing import Assumptions, Comparison, Ran, compare
+from pointsman.demo.cost import Prices
+from pointsman.demo.decided import Nightly
 from pointsman.demo.generator import GeneratorSettings, generate
-from pointsman.demo.report import Conservation, Recorded, Truth
+from pointsman.demo.machine import cpu_seconds
+from pointsman.demo.recorded_run import recorded_run
+from pointsman.demo.report import Conservation, Recorded, Truth, business
+from pointsman.demo.reviewing import Reviewers
 from pointsman.demo.streaming import Sent, send
 from pointsman.demo.train import EXAMPLE, TrainingSettings, train
 from pointsman.demo.transactions import Transactions, as_json_lines
 from pointsman.graphs.identity import decision_ids
 from pointsman.ledger.verify import verify
+from pointsman.library import open_resolved
 from pointsman.local.client import ControlClient
 from pointsman.local.home import Home
 from pointsman.local.postgres import PostgresServer
@@ -35,6 +42,7 @@ WARM_UP_DAYS = 8
 STREAM_BATCH, PACED_BATCH, HISTORY_BATCH = 1000, 50, 5000
 PACED_EVENTS, PACED_RATE = 3000, 1000.0
 DRAIN_SECONDS = 120.0
+ASSUMED = Assumptions(nightly=Nightly(), reviewers=Reviewers(), prices=Prices())
 FULL = GeneratorSettings(customers=6_000, terminals=6_000, days=HISTORY_DAYS + CHUNK_DAYS * CHUNKS)
 
 
@@ -66,6 +74,34 @@ class Outcome:
     """p50 and p95 from a decision to its observed effect"""
     certificates: str
     approval: str
+    comparison: Comparison
+
+    def numbers(self) -> dict[str, Any]:
+        """What is reported besides the comparison, for `report.json`."""
+        return {
+            "business": asdict(business(self.recorded, self.truth)),
+            "speed": {
+                **{
+                    name: {
+                        "decisionsASecond": sent.rate,
+                        **{f"p{at}Milliseconds": sent.wait_milliseconds(at) for at in (50, 95, 99)},
+                    }
+                    for name, sent in (("saturated", self.saturated), ("paced", self.paced))
+                },
+                "freezeSeconds": dict(zip(("p50", "p95"), self.freeze_seconds, strict=True)),
+                "overdue": self.overdue,
+                "steps": self.steps,
+            },
+            "conservation": {**asdict(self.conservation), "broken": self.conservation.broken()},
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Used:
+    """What the stream and its freezes took: CPU seconds of all processes, and seconds."""
+
+    cpu_seconds: float
+    seconds: float
 
 
 def run(home: Home, stage: Stage, *, example: Path = EXAMPLE) -> Outcome:
@@ -88,14 +124,17 @@ def run(home: Home, stage: Stage, *, example: Path = EXAMPLE) -> Outcome:
             _warm_up(home, address, history, stage)
         before = _steps(address)
         received_before = _heads(connection)["received"]
+        cpu_before, began = cpu_seconds(home.instance), time.monotonic()
         saturated, paced, lines = _stream(address, chunk, stage)
         if _heads(connection)["received"] - received_before != lines:
             raise DemoFailed("the store has not received what was sent: `pointsman logs graph-card-fraud` says more")
         steps, overdue = _since(before, _steps(address))
         stage.begin("waiting for the freezes", None)
         _drain(connection)
+        used = _Used(cpu_seconds=cpu_seconds(home.instance) - cpu_before, seconds=time.monotonic() - began)
+        comparison = _compared(connection, everything, chunk, paced, used, stage)
         stage.begin("verifying the ledger", None)
-        return _outcome(home, client, connection, chunk, saturated, paced, steps, overdue)
+        return _outcome(home, client, connection, chunk, saturated, paced, steps, overdue, comparison)
 
 
 def _wait_for_component(client: ControlClient, name: str, seconds: float = 120) -> str:
@@ -217,6 +256,40 @@ def _drain(connection: psycopg.Connection[TupleRow]) -> None:
         time.sleep(0.2)
 
 
+def _compared(
+    connection: psycopg.Connection[TupleRow],
+    everything: Transactions,
+    chunk: Transactions,
+    paced: Sent,
+    used: _Used,
+    stage: Stage,
+) -> Comparison:
+    """The same days decided once a night, by the revision that has just decided them as they came."""
+    stage.begin("deciding the same days once a night", len(chunk))
+    earlier, _ = everything.split(int(chunk.arrived_at[0]))
+    _, seen = earlier.split(FULL.day(HISTORY_DAYS - WARM_UP_DAYS))
+    seen = seen.take(seen.accepted())
+    _, streamed = seen.split(FULL.day(HISTORY_DAYS))
+    run = recorded_run(connection, chunk.transaction_id[chunk.accepted()].tolist())
+    ran = Ran(
+        answers=run.answers,
+        decision_seconds=paced.wait_milliseconds(95) / 1000,
+        freeze_seconds=run.freeze_seconds,
+        slowest_freezes=run.slowest_freezes,
+        cpu_seconds=used.cpu_seconds,
+        seconds=used.seconds,
+    )
+    return compare(
+        open_resolved(run.revision),
+        seen,
+        chunk,
+        ran,
+        ASSUMED,
+        known_ids=frozenset(streamed.transaction_id.tolist()),
+        on_night=stage.advance,
+    )
+
+
 def _outcome(
     home: Home,
     client: ControlClient,
@@ -226,6 +299,7 @@ def _outcome(
     paced: Sent,
     steps: Mapping[str, Mapping[str, float]],
     overdue: int,
+    comparison: Comparison,
 ) -> Outcome:
     accepted = chunk.take(chunk.accepted())
     truth = {
@@ -261,6 +335,7 @@ def _outcome(
         freeze_seconds=tuple(waits[0]) if waits and waits[0] else (0.0, 0.0),
         certificates=graph["spec"].get("certificates", "Required"),
         approval=target["spec"].get("approval", {}).get("type", "WhenUncertified"),
+        comparison=comparison,
     )
 
 
