@@ -10,9 +10,9 @@ import structlog
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.routing import APIRoute
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from pointsman import __version__
 from pointsman.console import dead_letters, decisions, keys, lists, reviews
@@ -26,6 +26,8 @@ from pointsman.governance.keyring import NotAllowed
 from pointsman.reviews import queue, verdicts
 
 log = structlog.get_logger()
+
+ROUTERS = tuple(each.router for each in (decisions, reviews, dead_letters, lists, keys))
 
 
 def console_app(store: Store) -> FastAPI:
@@ -48,18 +50,22 @@ def console_app(store: Store) -> FastAPI:
         dependencies=[Depends(_gate)],
     )
     app.state.store = store
-    for each in (decisions, reviews, dead_letters, lists, keys):
-        app.include_router(each.router)
+    for each in ROUTERS:
+        app.include_router(each)
     _health(app)
     _errors(app)
     app.add_middleware(Limits)
-    for route in app.routes:
-        methods = (route.methods if isinstance(route, APIRoute) else None) or {"GET"}
-        path = getattr(route, "path", "")
-        missing = [f"{method} {path}" for method in methods if (method, path) not in POLICY]
-        if missing:
-            raise ValueError(f"no policy is declared for {', '.join(missing)}: add it to governance.access.POLICY")
+    missing = served(app) - POLICY.keys()
+    if missing:
+        names = ", ".join(sorted(map(" ".join, missing)))
+        raise ValueError(f"no policy is declared for {names}: add it to governance.access.POLICY")
     return app
+
+
+def served(app: FastAPI) -> set[tuple[str, str]]:
+    """Every (method, route) of the application."""
+    routes = [route for router in (app.router, *ROUTERS) for route in router.routes if isinstance(route, Route)]
+    return {(method, route.path) for route in routes for method in (route.methods or ()) if method != "HEAD"}
 
 
 async def _gate(request: Request) -> None:
