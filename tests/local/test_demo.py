@@ -22,6 +22,7 @@ from pointsman.local.home import Home
 from pointsman.local.keeper import keeper_of
 from pointsman.local.leftovers import marked
 from pointsman.local.postgres import PostgresServer
+from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.up import down, up
 
 pytestmark = pytest.mark.slow
@@ -59,8 +60,11 @@ def client(home: Home, outcome: Outcome) -> ControlClient:
     return client
 
 
-def address(client: ControlClient) -> str:
-    return str(client.get("DecisionGraph", "card-fraud")["status"]["address"])
+def post(client: ControlClient, home: Home, **body: object) -> httpx2.Response:
+    """Sends something to the graph, through the gateway, with the home's key."""
+    url = client.get("DecisionGraph", "card-fraud")["status"]["url"]
+    key = SecretStore(home.secrets).get(*FIRST_KEY)
+    return httpx2.post(url, headers={"authorization": f"Bearer {key}"}, timeout=30, trust_env=False, **body)
 
 
 def component(client: ControlClient, name: str) -> dict[str, object]:
@@ -70,7 +74,7 @@ def component(client: ControlClient, name: str) -> dict[str, object]:
         return {}
 
 
-def decide(client: ControlClient, event_id: str, card: str = "card-x") -> httpx2.Response:
+def decide(client: ControlClient, home: Home, event_id: str, card: str = "card-x") -> httpx2.Response:
     event = {
         "transaction_id": event_id,
         "occurred_at": "2026-04-05T01:00:00Z",
@@ -79,7 +83,7 @@ def decide(client: ControlClient, event_id: str, card: str = "card-x") -> httpx2
         "terminal_id": "terminal-x",
         "card_account": "account-x",
     }
-    return httpx2.post(address(client), json=event, timeout=30)
+    return post(client, home, json=event)
 
 
 def test_the_demo_decides_its_stream_and_nothing_is_lost_or_doubled(outcome: Outcome) -> None:
@@ -115,23 +119,26 @@ def test_a_decision_can_be_explained_down_to_the_observed_freeze(client: Control
     assert record["revision"]["models"]["baseline"]["placement"] == "Remote"
 
 
-def test_one_event_is_answered_and_bad_input_is_told_where(client: ControlClient) -> None:
-    assert decide(client, "sync-1").json()["outcome"] == "approve"
-    assert decide(client, "sync-1").json()["duplicate"] is True
-    broken = httpx2.post(address(client), json={"transaction_id": "sync-2"}, timeout=30)
+def test_one_event_is_answered_and_bad_input_is_told_where(client: ControlClient, home: Home) -> None:
+    assert decide(client, home, "sync-1").json()["outcome"] == "approve"
+    assert decide(client, home, "sync-1").json()["duplicate"] is True
+    broken = post(client, home, json={"transaction_id": "sync-2"})
     assert broken.status_code == 422
     assert "occurred_at" in broken.json()["error"]
-    assert httpx2.post(address(client), content=b"{", timeout=30).status_code == 400
-    assert httpx2.post(address(client), content=b" " * (8 * 1024 * 1024 + 1), timeout=30).status_code == 413
+    assert post(client, home, content=b"{").status_code == 400
+    assert post(client, home, content=b" " * (8 * 1024 * 1024 + 1)).status_code == 413
 
 
-@pytest.mark.parametrize("name", ["model-fraud-baseline", "dispatcher", "accounts", "mlflow", "postgres"])
-def test_a_process_that_is_killed_comes_back(client: ControlClient, name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["model-fraud-baseline", "dispatcher", "accounts", "mlflow", "postgres", "pointsman-api", "pointsman-gateway"],
+)
+def test_a_process_that_is_killed_comes_back(client: ControlClient, name: str, home: Home) -> None:
     before = component(client, name)
     os.kill(int(str(before["pid"])), signal.SIGKILL)
     until(lambda: component(client, name).get("pid") not in (None, before["pid"]))
     assert client.wait_ready(120)
-    assert decide(client, f"after-{name}").status_code == 200
+    assert decide(client, home, f"after-{name}").status_code == 200
 
 
 @pytest.mark.parametrize("part", ["ray::ServeReplica", "haproxy", "raylet", "pointsman_serving.ray_host"])
@@ -142,16 +149,16 @@ def test_the_graph_decides_again_whatever_of_ray_is_killed(client: ControlClient
 
     def decides() -> bool:
         try:
-            return decide(client, f"after-{part}").status_code == 200
+            return decide(client, home, f"after-{part}").status_code == 200
         except (httpx2.TransportError, NotRunning):
             return False
 
-    assert decide(client, f"before-{part}").status_code == 200
+    assert decide(client, home, f"before-{part}").status_code == 200
     (victim, *_) = alive()
     victim.kill()
     until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
     until(decides, 180)
-    assert decide(client, f"before-{part}").json()["duplicate"] is True
+    assert decide(client, home, f"before-{part}").json()["duplicate"] is True
 
 
 def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient, home: Home) -> None:
@@ -170,7 +177,7 @@ def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient,
     httpx2.post(f"{api}/registered-models/alias", json={"name": "fraud-scorer", "alias": "champion", "version": made})
 
     def switched() -> bool:
-        assert decide(client, f"moving-{time.time_ns()}").status_code == 200
+        assert decide(client, home, f"moving-{time.time_ns()}").status_code == 200
         return bool(client.get("DecisionGraph", "card-fraud")["status"]["revision"] != before)
 
     until(switched, 60)
@@ -179,8 +186,8 @@ def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient,
     assert [each["version"] for each in after["history"]] == ["1", made]
 
 
-def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_path: Path) -> None:
-    assert decide(client, "on-ray").status_code == 200
+def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_path: Path, home: Home) -> None:
+    assert decide(client, home, "on-ray").status_code == 200
     documents = [plain(each) for each in load(EXAMPLE)]
     for each in documents:
         if each["kind"] == "DecisionGraph":
@@ -188,8 +195,8 @@ def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_
     client.apply(documents)
     until(lambda: client.get("DecisionGraph", "card-fraud")["status"].get("runtime") == "Embedded")
     assert client.wait_ready(60)
-    assert decide(client, "on-ray").json()["duplicate"] is True
-    assert decide(client, "embedded-1", "card-y").json()["outcome"] == "approve"
+    assert decide(client, home, "on-ray").json()["duplicate"] is True
+    assert decide(client, home, "embedded-1", "card-y").json()["outcome"] == "approve"
 
 
 def test_a_killed_supervisor_is_replaced_and_everything_with_it(client: ControlClient, home: Home) -> None:
@@ -200,17 +207,17 @@ def test_a_killed_supervisor_is_replaced_and_everything_with_it(client: ControlC
     until(lambda: not psutil.pid_exists(supervisor.pid))
     until(lambda: bool(component(client, "postgres").get("pid")))
     assert client.wait_ready(120)
-    assert decide(client, "after-supervisor").status_code == 200
+    assert decide(client, home, "after-supervisor").status_code == 200
 
 
 def test_after_down_nothing_is_left_and_up_brings_all_of_it_back(client: ControlClient, home: Home) -> None:
-    assert decide(client, "before-down").status_code == 200
+    assert decide(client, home, "before-down").status_code == 200
     assert down(home)
     assert marked(home.instance) == []
     with pytest.raises(NotRunning):
         client.status()
     assert up(home, timeout=120)
-    assert decide(ControlClient(home), "before-down").json()["duplicate"] is True
+    assert decide(ControlClient(home), home, "before-down").json()["duplicate"] is True
 
 
 def test_deleting_what_is_still_referred_to_is_refused(home: Home, outcome: Outcome) -> None:

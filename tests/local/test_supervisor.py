@@ -29,6 +29,7 @@ from pointsman.local.client import ControlClient, ControlError, NotRunning
 from pointsman.local.home import Home
 from pointsman.local.leftovers import end, marked
 from pointsman.local.postgres import PostgresServer
+from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.triton_here import why_not_triton
 from pointsman.models.artifact import digest_of
 from pointsman_serving.environments import Environment, EnvironmentFailed
@@ -147,7 +148,9 @@ class Running:
             "card_account": "a",
         }
         url = self.client.get("DecisionGraph", "card-fraud")["status"]["url"]
-        answer = httpx2.post(url, json=event, trust_env=False, timeout=5)
+        key = SecretStore(self.home.secrets).get(*FIRST_KEY)
+        headers = {"authorization": f"Bearer {key}"}
+        answer = httpx2.post(url, json=event, headers=headers, trust_env=False, timeout=5)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pointsman.cli.connection import open_home, supervisor
 from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.output import Format, err, out, show, table
+
+if TYPE_CHECKING:
+    from pointsman.local.home import Home
 
 
 def register(app: typer.Typer) -> None:
@@ -27,6 +30,7 @@ def up(
     from pointsman.local.up import up as start
 
     home = open_home()
+    had_key = _first_key(home) is not None
     with err().status("starting", spinner="dots") as spinner:
         ready = start(home, foreground=foreground, timeout=timeout, on_change=lambda text: spinner.update(text))
     if foreground:
@@ -37,7 +41,19 @@ def up(
             hint="`pointsman get` says what waits, `pointsman explain KIND NAME` why",
             code=Exit.NOT_READY,
         )
+    with supervisor() as client:
+        addresses = {each["name"]: each["address"] for each in client.status()["components"]}
     out().print(f"pointsman is up: {home.root}", markup=False)
+    out().print(f"decisions and everything else: {addresses.get('pointsman-gateway')}", markup=False)
+    if not had_key:
+        out().print(f"API key of role admin, shown this once: {_first_key(home)}", markup=False)
+        out().print("the commands here find it by themselves; elsewhere set POINTSMAN_API_KEY", markup=False)
+
+
+def _first_key(home: Home) -> str | None:
+    from pointsman.local.secrets import FIRST_KEY, SecretStore
+
+    return SecretStore(home.secrets).get(*FIRST_KEY)
 
 
 def down() -> None:

@@ -31,7 +31,7 @@ from pointsman.library import open_resolved
 from pointsman.local.client import ControlClient
 from pointsman.local.home import Home
 from pointsman.local.postgres import PostgresServer
-from pointsman.local.secrets import SecretStore
+from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.up import up
 from pointsman.store.database import APP_ROLE, connect
 
@@ -118,14 +118,15 @@ def run(home: Home, stage: Stage, *, example: Path = EXAMPLE) -> Outcome:
     server = PostgresServer(home)
     with connect(server.url("pointsman", APP_ROLE)) as connection:
         uid = client.get("DecisionGraph", GRAPH)["metadata"]["uid"]
-        address = client.get("DecisionGraph", GRAPH)["status"]["address"]
+        status = client.get("DecisionGraph", GRAPH)["status"]
+        address, key = status["address"], SecretStore(home.secrets).get(*FIRST_KEY) or ""
         chunk = _next_chunk(connection, stream, uid)
         if _heads(connection)["received"] == 0:
             _warm_up(home, address, history, stage)
         before = _steps(address)
         received_before = _heads(connection)["received"]
         cpu_before, began = cpu_seconds(home.instance), time.monotonic()
-        saturated, paced, lines = _stream(address, chunk, stage)
+        saturated, paced, lines = _stream(status["url"], key, chunk, stage)
         if _heads(connection)["received"] - received_before != lines:
             raise DemoFailed("the store has not received what was sent: `pointsman logs graph-card-fraud` says more")
         steps, overdue = _since(before, _steps(address))
@@ -207,14 +208,14 @@ def _warm_up(home: Home, address: str, history: Transactions, stage: Stage) -> N
             stage.advance(len(chunk))
 
 
-def _stream(address: str, chunk: Transactions, stage: Stage) -> tuple[Sent, Sent, int]:
+def _stream(url: str, key: str, chunk: Transactions, stage: Stage) -> tuple[Sent, Sent, int]:
     """All but the last few thousand as fast as they are taken, the last at a fixed rate."""
     lines = as_json_lines(chunk)
     cut = len(lines) - PACED_EVENTS
     stage.begin("streaming as fast as it goes", cut)
-    saturated = send(address, lines[:cut], batch=STREAM_BATCH, on_sent=stage.advance)
+    saturated = send(url, lines[:cut], key=key, batch=STREAM_BATCH, on_sent=stage.advance)
     stage.begin(f"streaming at {PACED_RATE:.0f} events/s", PACED_EVENTS)
-    paced = send(address, lines[cut:], batch=PACED_BATCH, rate=PACED_RATE, on_sent=stage.advance)
+    paced = send(url, lines[cut:], key=key, batch=PACED_BATCH, rate=PACED_RATE, on_sent=stage.advance)
     return saturated, paced, len(lines)
 
 

@@ -49,18 +49,23 @@ def send(
     url: str,
     lines: Sequence[bytes],
     *,
+    key: str,
     batch: int = 1000,
     rate: float | None = None,
     on_sent: Callable[[int], None] = lambda events: None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Sent:
-    """Send NDJSON lines to `…/decisions`, one batch after the other, so that their order holds.
+    """Send NDJSON lines to `…/decisions` with an API key, one batch after the other, so that their order holds.
 
     With `rate` (events a second) a batch is due when its last event is; an event's wait begins when it is due itself. An
     ingress that is away or overloaded is tried again for `patience_seconds`. Raises StreamRefused on any other answer.
     """
     sent = Sent()
-    headers = {"content-type": "application/x-ndjson", "prefer": "return=minimal"}
+    headers = {
+        "authorization": f"Bearer {key}",
+        "content-type": "application/x-ndjson",
+        "prefer": "return=minimal",
+    }
     began = time.perf_counter()
     with httpx2.Client(timeout=60) as client:
         for start in range(0, len(lines), batch):

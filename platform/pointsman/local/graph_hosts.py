@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
+from urllib.parse import urlsplit
 
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.conditions import find
@@ -23,6 +24,7 @@ from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel, resolve
 from pointsman.local import world
 from pointsman.local.applied import Applied
 from pointsman.local.files import write_private
+from pointsman.local.gateway import Route, decisions_url
 from pointsman.local.home import Home
 from pointsman.local.model_servers import ModelServers
 from pointsman.local.objects import Key
@@ -68,6 +70,14 @@ class GraphHosts:
         """Where the hosts answer that run or are to run."""
         return frozenset(world.graph_url(self._ports, name) for name in self._resolved)
 
+    def routes(self) -> tuple[Route, ...]:
+        """Where the hosts take decisions that run or are to run."""
+        return tuple(self._route(name) for name in sorted(self._resolved))
+
+    def _route(self, name: str) -> Route:
+        url = world.graph_url(self._ports, name)
+        return Route(graph=name, ingress=urlsplit(url).netloc, replica=self._probes.host(url).listens)
+
     def in_use(self) -> dict[str, list[Pinned]]:
         """By deployment, what the hosts serve with, and what they are about to switch to."""
         used = dict[str, list[Pinned]]()
@@ -106,7 +116,7 @@ class GraphHosts:
                     problems=self._problems[resolved.revision] if resolved is not None else (),
                     wanted=self._wanted(graph, resolved),
                     host=self._host(name, seen),
-                    address=f"{world.graph_url(self._ports, name)}/decisions",
+                    address=decisions_url(self._ports, name),
                     sets_aside=world.GRAPHS_SET_ASIDE,
                 )
             )
@@ -115,7 +125,8 @@ class GraphHosts:
             if name in self._resolved:
                 spec = world.graph_spec(self._home, self._ports, self._resolved[name].graph, self._starts[name])
                 specs[spec.name] = spec
-            fields = {**decided.told.fields, "address": decided.told.fields["url"]}
+            own = f"{world.graph_url(self._ports, name)}/decisions" if decided.told.fields["url"] else None
+            fields = {**decided.told.fields, "address": own}
             statuses["DecisionGraph", name] = Told(conditions=decided.told.conditions, fields=fields)
         return Part(processes=specs, told=statuses)
 

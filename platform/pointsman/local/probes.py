@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 import httpx2
@@ -26,6 +26,8 @@ class HostAnswer:
 
     revision: str | None = None
     cause: str = ""
+    listens: str | None = None
+    """host:port at which the replica itself was asked, whatever stands before it"""
 
 
 class Probes:
@@ -44,7 +46,7 @@ class Probes:
 
     def believe(self, url: str, revision: str) -> None:
         """What a host has said otherwise, until it is asked again."""
-        self._hosts[url] = HostAnswer(revision=revision)
+        self._hosts[url] = replace(self.host(url), revision=revision, cause="")
 
     def listens(self, url: str) -> bool | None:
         """Whether somebody listens at this address; None where nobody has looked yet."""
@@ -83,7 +85,7 @@ class Probes:
             response = await self._client.get(f"{url}/-/ready")
             body = response.json()
             if response.status_code == 200:
-                return HostAnswer(revision=str(body["revision"]))
+                return HostAnswer(revision=str(body["revision"]), listens=body.get("listens"))
             return HostAnswer(cause=str(body.get("message", "")))
         except (httpx2.HTTPError, ValueError, KeyError, AttributeError):
             return HostAnswer()

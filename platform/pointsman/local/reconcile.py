@@ -10,10 +10,13 @@ from datetime import datetime
 
 from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
+from pointsman.local import world
 from pointsman.local.action_targets import ActionTargets
 from pointsman.local.applied import Applied
 from pointsman.local.companion_processes import CompanionProcesses
 from pointsman.local.definitions import Definitions
+from pointsman.local.files import write_private
+from pointsman.local.gateway import GATEWAY, Gateway
 from pointsman.local.graph_hosts import GraphHosts
 from pointsman.local.home import Home
 from pointsman.local.model_servers import ModelServers
@@ -44,6 +47,9 @@ class Reconciler:
     ) -> None:
         self._registry = RegistryWatch(registry, models=home.models, changed=changed)
         self._probes, self._switches = Probes(changed=changed), Switches(changed=changed)
+        self._home, self._ports = home, ports
+        self._gateway = Gateway(home, ports)
+        self._api_settings = {"databaseUrl": database_url, "host": world.LOOPBACK, "port": ports.of(world.API)}
         self._definitions = Definitions()
         self._companions = CompanionProcesses(home, ports, secrets)
         self._targets = ActionTargets(home, ports, secrets, self._companions, self._probes, database_url=database_url)
@@ -66,9 +72,12 @@ class Reconciler:
         await self._graphs.prepare()
         told = {**definitions.told, **targets.told, **models.told}
         graphs = self._graphs.decide(applied, seen, told)
+        gateway = self._gateway.decide(self._graphs.routes(), seen)
+        write_private(world.api_config(self._home), self._api_settings)
+        doors = {world.API: world.api_spec(self._home, self._ports), GATEWAY: gateway}
         self._probes.watch(hosts=self._graphs.urls(), targets=frozenset(self._targets.urls(applied).values()))
         return Part(
-            processes={**companions.processes, **targets.processes, **models.processes, **graphs.processes},
+            processes={**doors, **companions.processes, **targets.processes, **models.processes, **graphs.processes},
             told={**told, **companions.told, **graphs.told, **_broken(applied)},
         )
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+FIRST_KEY = ("pointsman-key", "key")
+"""The API key of whoever owns the home: the command line sends it."""
 KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 

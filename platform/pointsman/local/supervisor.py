@@ -19,6 +19,8 @@ from pathlib import Path
 import psycopg
 import structlog
 
+from pointsman.governance.access import Role
+from pointsman.governance.keys import all_keys, digest_of, make
 from pointsman.local.applied_objects import AppliedObjects
 from pointsman.local.control import ControlSocket
 from pointsman.local.home import Home, HomeInUse, HomeRefused
@@ -30,10 +32,10 @@ from pointsman.local.ports import Ports
 from pointsman.local.postgres import PostgresServer
 from pointsman.local.processes import ProcessSpec, ProcessTable
 from pointsman.local.reconcile import Reconciler
-from pointsman.local.secrets import SecretStore
+from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.shown import Shown
 from pointsman.registry.mlflow_rest import MlflowRegistry
-from pointsman.store.database import APP_ROLE, OWNER_ROLE
+from pointsman.store.database import APP_ROLE, OWNER_ROLE, connect
 
 log = structlog.get_logger()
 
@@ -128,9 +130,23 @@ class Supervisor:
         await asyncio.to_thread(self._postgres.ensure_databases)
         self._booting = "the decision store is brought up to date"
         await asyncio.to_thread(_migrate, self._postgres.url(DATABASE, OWNER_ROLE))
+        await asyncio.to_thread(self._make_first_key)
         await self._objects.load()
         self._booting = None
         log.info("booted", objects=len(self._objects.now.stored))
+
+    def _make_first_key(self) -> None:
+        """Where there is no key that opens everything, one for whoever owns this home; `pointsman up` shows it once."""
+        secret, field = FIRST_KEY
+        now = datetime.now(UTC)
+        with connect(self._database_url) as connection:
+            known = all_keys(connection)
+            kept = self._secrets.get(secret, field)
+            if kept is not None and digest_of(kept) in known and known[digest_of(kept)].is_valid(now):
+                return
+            _, text = make(connection, "local-admin", Role.ADMIN, expires_at=None, now=now)
+        self._secrets.put(secret, {field: text})
+        log.info("made the first key", secret=secret)
 
     async def _reconcile(self, reconciler: Reconciler) -> None:
         """Observe, decide, carry out. While the database is away everything goes on but the statuses."""

@@ -104,6 +104,29 @@ def dispatcher_spec(home: Home, ports: Ports) -> ProcessSpec:
     )
 
 
+API = "pointsman-api"
+
+
+def api_url(ports: Ports) -> str:
+    """Where the API listens, behind the gateway."""
+    return f"http://{LOOPBACK}:{ports.of(API)}"
+
+
+def api_config(home: Home) -> Path:
+    """The file that the API is started with."""
+    return home.config / "api.json"
+
+
+def api_spec(home: Home, ports: Ports) -> ProcessSpec:
+    """The decision API. Ready when the store answers it."""
+    return ProcessSpec(
+        name=API,
+        command=(sys.executable, "-m", "pointsman.console", "--config", str(api_config(home))),
+        ready=answers(f"{api_url(ports)}/readyz"),
+        address=api_url(ports),
+    )
+
+
 def answers(url: str) -> Callable[[], Awaitable[bool]]:
     """A ready check: the address answers 200."""
 

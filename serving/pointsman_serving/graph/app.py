@@ -1,7 +1,8 @@
 """The ingress of a graph, a raw ASGI application under /v1/graphs/{graph}.
 
 POST /decisions         one event, {"events": […]}, a list, or NDJSON. One event is a synchronous caller with the graph's
-                        deadline; many are a stream. `Prefer: return=minimal` asks for counts alone.
+                        deadline; many are a stream. `Prefer: return=minimal` asks for counts alone. An API key with
+                        the permission to decide is asked for where the configuration says so.
 POST /-/history         events that warm up features and are not decided (bearer token)
 PUT  /-/revision        a resolved graph to switch to (bearer token)
 GET  /-/ready, /-/stats
@@ -9,15 +10,20 @@ GET  /-/ready, /-/stats
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, MutableMapping
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+import psycopg
 import structlog
 from pydantic import ValidationError
 
 from pointsman.decisions.engine import Answer, Fenced, StoreUnavailable
+from pointsman.governance.access import Permission
+from pointsman.governance.keyring import NotAllowed
 from pointsman.graphs.compile import InvalidGraph
 from pointsman.graphs.ports import ModelFailed
 from pointsman.graphs.resolve import ResolvedGraph
@@ -90,6 +96,7 @@ class GraphApp:
         raise Refused(404, f'graph "{self._host.name}" has nothing at "{path}"')
 
     async def _decisions(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+        await self._check_key(scope)
         events, single = _events(await _body(scope, receive), _header(scope, b"content-type"))
         answers = await self._host.decide(events, synchronous=single)
         if single:
@@ -124,10 +131,27 @@ class GraphApp:
     async def _ready(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
         state = self._host.readiness()
         body = {"ready": state.ready, "revision": state.revision, "reason": state.reason, "message": state.message}
+        if scope.get("server"):
+            body["listens"] = "{}:{}".format(*scope["server"])
         return (200 if state.ready else 503), body
 
     async def _stats(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
         return 200, self._host.stats()
+
+    async def _check_key(self, scope: Scope) -> None:
+        keyring = self._host.keyring
+        if keyring is None:
+            return
+        try:
+            if keyring.is_stale:
+                await asyncio.to_thread(keyring.refresh)
+            keyring.authorise(_header(scope, b"authorization"), Permission.DECIDE, datetime.now(UTC))
+        except NotAllowed as error:
+            raise Refused(
+                error.status, str(error), {"www-authenticate": "Bearer"} if error.status == 401 else {}
+            ) from error
+        except psycopg.OperationalError as error:
+            raise Refused(503, "the keys cannot be read: the decision store is away", {"retry-after": "2"}) from error
 
     def _authorise(self, scope: Scope) -> None:
         given = _header(scope, b"authorization").removeprefix("Bearer ")

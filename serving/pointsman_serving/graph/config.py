@@ -21,6 +21,7 @@ class HostConfig(BaseModel):
     control_token: str = Field(
         min_length=16, description="the bearer token that may switch revisions and import history"
     )
+    require_keys: bool = Field(default=True, description="whether events are taken with an API key only")
     resolved: ResolvedGraph
     ray_temp_dir: str | None = Field(default=None, description="a short path: Ray puts its sockets there")
 

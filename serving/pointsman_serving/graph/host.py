@@ -22,7 +22,10 @@ import structlog
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Answer, Decided, Engine, Fenced, Submission, Superseded
 from pointsman.decisions.queries import record_revision
+from pointsman.governance.keyring import Keyring
+from pointsman.governance.keys import Key, all_keys
 from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.store.database import connect
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.load import LoadedGraph, load
 
@@ -64,6 +67,7 @@ class GraphHost:
     def __init__(self, config: HostConfig) -> None:
         self.config = config
         self.name = config.resolved.graph.metadata.name
+        self.keyring = Keyring(self._read_keys) if config.require_keys else None
         self._deciding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deciding")
         self._committing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="committing")
         self._turn = asyncio.Lock()
@@ -167,6 +171,10 @@ class GraphHost:
         if self._engine is None:
             raise Overloaded("the graph is being loaded")
         return self._engine
+
+    def _read_keys(self) -> dict[bytes, Key]:
+        with connect(self.config.database_url) as connection:
+            return all_keys(connection)
 
     def _open(self, resolved: ResolvedGraph) -> Engine:
         loaded = self._loaded = load(resolved)
