@@ -47,6 +47,10 @@ class GraphLibrary:
         self.graph, self._ports = compiled, ports
         self._state = GraphState(compiled.views)
 
+    def fresh(self) -> GraphLibrary:
+        """The same graph, with features that have seen nothing."""
+        return GraphLibrary(self.graph, self._ports)
+
     def decide(self, frame: Any, *, lists: ListBook = NO_LISTS, now: datetime | None = None) -> Any:
         """Decide the rows of a pandas or polars frame, or of a list of dicts, in their order.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +129,80 @@ def test_one_event_is_answered_and_bad_input_is_told_where(client: ControlClient
     assert "occurred_at" in broken.json()["error"]
     assert post(client, home, content=b"{").status_code == 400
     assert post(client, home, content=b" " * (8 * 1024 * 1024 + 1)).status_code == 413
+
+
+def pointsman(home: Home, *arguments: str, code: int = 0) -> str:
+    """Runs a command against the home; its standard output, and its errors where it should fail."""
+    environment = {**os.environ, "POINTSMAN_HOME": str(home.root)}
+    command = [sys.executable, "-c", "from pointsman.cli.main import run; run()", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+def test_a_reviewer_works_the_queue_from_the_command_line(client: ControlClient, home: Home) -> None:
+    (first,) = orjson.loads(pointsman(home, "reviews", "list", "-n", "1", "-o", "json"))
+    held = orjson.loads(pointsman(home, "reviews", "claim", "-o", "json"))
+    assert first["review_id"] in {each["review_id"] for each in held}
+    pointsman(home, "reviews", "decide", first["review_id"], "fraud", "--reason", "the holder was asked")
+    shown = orjson.loads(pointsman(home, "reviews", "show", first["review_id"], "-o", "json"))
+    assert (shown["state"], shown["verdict"], shown["reviewer"]) == ("decided", "fraud", "local-admin")
+    freeze = {each["name"]: each for each in shown["behind"]["actions"]}["freeze"]
+    assert freeze["parameters"]["account"].startswith("a")
+    assert (
+        "claim the item first"
+        in pointsman(home, "reviews", "decide", held[-1]["review_id"], "legitimate", "-r", "again", code=1)
+        or len(held) == 1
+    )
+
+
+def test_a_listed_card_is_stopped_within_seconds_and_without_a_rollout(client: ControlClient, home: Home) -> None:
+    revision = client.get("DecisionGraph", "card-fraud")["status"]["revision"]
+    assert decide(client, home, "listed-0", "card-l").json()["outcome"] == "approve"
+    assert "added" in pointsman(home, "lists", "add", "stolen_cards", "card-l", "-m", "phoned in", "--expires", "1h")
+    assert "card-l" in pointsman(home, "lists", "show")
+    deadline, number = time.monotonic() + 5, 1
+    while (answer := decide(client, home, f"listed-{number}", "card-l").json())["outcome"] == "approve":
+        assert time.monotonic() < deadline, "the list is not in effect within 5 s"
+        number += 1
+    assert (answer["reasons"], answer["revision"]) == (["StolenCard"], revision)
+    assert "removed" in pointsman(home, "lists", "remove", "stolen_cards", "card-l")
+    assert "has no list" in pointsman(home, "lists", "add", "nothing", "x", code=4)
+
+
+def test_a_file_is_sent_and_what_broke_in_it_is_corrected(client: ControlClient, home: Home, tmp_path: Path) -> None:
+    good = {
+        "transaction_id": "file-1",
+        "occurred_at": "2026-04-05T01:00:00Z",
+        "amount": "12.50",
+        "card_id": "card-f",
+        "terminal_id": "terminal-f",
+        "card_account": "account-f",
+    }
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(orjson.dumps(good) + b"\n" + orjson.dumps({**good, "transaction_id": "file-2", "amount": "a lot"}))
+    assert "1 events broke the contract" in pointsman(home, "events", "send", str(file), code=1)
+    (letter,) = [
+        each
+        for each in orjson.loads(pointsman(home, "deadletters", "list", "-n", "500", "-o", "json"))
+        if each["event_id"] == "file-2"
+    ]
+    corrected = tmp_path / "corrected.json"
+    corrected.write_bytes(orjson.dumps({**good, "transaction_id": "file-2"}))
+    assert "amount" in pointsman(home, "deadletters", "replay", letter["id"], code=1)
+    pointsman(home, "deadletters", "replay", letter["id"], "--event", str(corrected))
+    assert "file-2" in pointsman(home, "decisions", "show", "file-2")
+    assert "1 duplicates" in pointsman(home, "events", "send", str(corrected))
+
+
+def test_nobody_decides_without_a_key(client: ControlClient, home: Home) -> None:
+    url = client.get("DecisionGraph", "card-fraud")["status"]["url"]
+    assert httpx2.post(url, json={}, trust_env=False).status_code == 401
+    viewer = pointsman(home, "keys", "create", "eve", "--role", "viewer").strip()
+    deadline = time.monotonic() + 10
+    while (status := httpx2.post(url, json={}, headers={"authorization": f"Bearer {viewer}"}).status_code) == 401:
+        assert time.monotonic() < deadline
+    assert status == 403
 
 
 @pytest.mark.parametrize(

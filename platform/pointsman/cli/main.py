@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from pointsman import __version__
-from pointsman.cli import demo, explaining, lifecycle, objects
+from pointsman.cli import cases, decided, demo, events, explaining, lifecycle, objects
 from pointsman.cli.errors import EXIT_CODES, Exit, Failure
 
 app = typer.Typer(
@@ -26,6 +26,9 @@ app = typer.Typer(
 lifecycle.register(app)
 objects.register(app)
 explaining.register(app)
+decided.register(app)
+events.register(app)
+cases.register(app)
 demo.register(app)
 
 

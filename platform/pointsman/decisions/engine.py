@@ -35,6 +35,7 @@ log = structlog.get_logger()
 Answer = dict[str, Any]
 """What one event is told: its decision, or why it went to the dead letter."""
 
+OPEN_REVIEWS = "SELECT count(*) FROM (SELECT FROM reviews WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
 REBUILD_BATCH = 20_000
 RETRY_SECONDS = 0.2
 
@@ -125,6 +126,13 @@ class Engine:
     def connection(self) -> psycopg.Connection[TupleRow]:
         """The store's connection, for use between two batches in the engine's thread."""
         return self._committer.connection
+
+    def open_reviews(self) -> int:
+        """How many items wait for people, counted up to the graph's limit. Raises psycopg.OperationalError."""
+        row = self._committer.lookups.execute(
+            OPEN_REVIEWS, (self.graph.resolved.graph_uid, self.graph.max_open_reviews)
+        ).fetchone()
+        return 0 if row is None else int(row[0])
 
     def open(self) -> None:
         """Take the graph over and rebuild the views' state from what was committed.

@@ -130,6 +130,7 @@ class CompiledGraph:
     case_column: str | None
     priority_column: str | None
     review_deadline_seconds: float | None
+    max_open_reviews: int
     deadline_seconds: float | None
 
     @property
@@ -212,6 +213,7 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
         case_column=case,
         priority_column=priority,
         review_deadline_seconds=review.deadline.seconds if review and review.deadline else None,
+        max_open_reviews=review.max_open,
         deadline_seconds=spec.deadline.seconds if spec.deadline else None,
     )
 
@@ -344,10 +346,6 @@ def not_honoured(graph: DecisionGraph) -> tuple[tuple[str, str], ...]:
     spec, found = graph.spec, list[tuple[str, str]]()
     if spec.audit is not None:
         found.append(("spec.audit", "no share of the bands is drawn for audit"))
-    if spec.review is not None and spec.review.max_open is not None:
-        found.append(("spec.review.maxOpen", "the review queue is not bounded"))
-    if spec.review is not None and spec.review.on_deadline is not None:
-        found.append(("spec.review.onDeadline", "an overdue review item stays open"))
     if spec.code is not None:
         found.append(("spec.code", "no user code runs"))
     return tuple(found)

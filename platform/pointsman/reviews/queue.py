@@ -57,7 +57,6 @@ UPDATE reviews SET lease_owner = NULL, lease_until = NULL
 WHERE state = 'open' AND lease_owner = %(who)s AND (review_id = %(review)s OR
     case_key = (SELECT case_key FROM reviews WHERE review_id = %(review)s))
 """
-COUNT_OPEN = "SELECT count(*) FROM (SELECT FROM reviews WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
 ESCALATE = """
 UPDATE reviews SET escalated_at = %(now)s
 WHERE graph_uid = %(graph)s AND state = 'open' AND escalated_at IS NULL AND deadline_at <= %(now)s
@@ -154,13 +153,6 @@ def open_of_case(cursor: psycopg.Cursor[dict[str, Any]], item: Item) -> list[dic
     """The open items of an item's case, locked for this transaction."""
     asked = {"graph": item["graph_uid"], "review": item["review_id"], "case": item["case_key"]}
     return cursor.execute(OPEN_OF_CASE, asked).fetchall()
-
-
-def open_count(connection: Connection, graph_uid: UUID, most: int) -> int:
-    """How many items of a graph are open; counts no further than `most`."""
-    row = connection.execute(COUNT_OPEN, (graph_uid, most)).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def escalate(connection: Connection, graph_uid: UUID, now: datetime) -> int:

@@ -28,7 +28,7 @@ from pointsman.graphs.compile import InvalidGraph
 from pointsman.graphs.ports import ModelFailed
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.models.artifact import ArtifactRefused
-from pointsman_serving.graph.host import GraphHost, Overloaded
+from pointsman_serving.graph.host import GraphHost, Overloaded, ReviewQueueFull
 
 log = structlog.get_logger()
 
@@ -74,6 +74,8 @@ class GraphApp:
             status, body, headers = error.status, {"error": str(error)}, error.headers
         except Overloaded as error:
             status, body, headers = 503, {"error": str(error)}, {"retry-after": "1"}
+        except ReviewQueueFull as error:
+            status, body, headers = 503, {"error": str(error)}, {"retry-after": "5"}
         except (StoreUnavailable, Fenced) as error:
             status, body, headers = 503, {"error": f"nothing was decided: {error}"}, {"retry-after": "2"}
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -38,6 +38,8 @@ PENDING_EVENTS = 8192
 WAITING_REQUESTS = 256
 """Requests that may wait; one more is told to come back."""
 
+COUNT_SECONDS = 1.0
+"""How often the open review items are counted."""
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter from another: a commit's short steps wait behind the deciding of a batch."""
 GARBAGE_THRESHOLD = 100_000
@@ -49,6 +51,10 @@ Taken = list[tuple[Submission, asyncio.Future[list[Answer]]]]
 
 class Overloaded(Exception):
     """Too many requests wait already."""
+
+
+class ReviewQueueFull(Exception):
+    """People have more open items than the graph allows: nothing more is taken in until some are decided."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,8 @@ class GraphHost:
         self._room = asyncio.Condition()
         self._work = asyncio.Event()
         self._runner: asyncio.Task[None] | None = None
+        self._counter: asyncio.Task[None] | None = None
+        self._open_reviews = 0
         self._trouble: tuple[str, str] | None = ("HostStarting", "the graph is being loaded")
 
     async def start(self) -> None:
@@ -91,13 +99,15 @@ class GraphHost:
         gc.freeze()
         self._trouble = None
         self._runner = asyncio.create_task(self._run())
+        self._counter = asyncio.create_task(self._count_reviews())
 
     async def stop(self) -> None:
         """Decide what was taken in, then give everything back."""
         while self._pending and self._trouble is None:
             await asyncio.sleep(0.01)
-        if self._runner is not None:
-            self._runner.cancel()
+        for task in (self._runner, self._counter):
+            if task is not None:
+                task.cancel()
         if self._engine is not None:
             await _run(self._deciding, self._engine.close)
         if self._loaded is not None:
@@ -108,11 +118,14 @@ class GraphHost:
     async def decide(self, events: Sequence[object], *, synchronous: bool) -> list[Answer]:
         """Queue the events and wait for their committed answers.
 
-        Raises Overloaded, StoreUnavailable, or Fenced when another host serves this graph.
+        Raises Overloaded, ReviewQueueFull, StoreUnavailable, or Fenced when another host serves this graph.
         """
         arrived = time.monotonic()
         if self._trouble is not None:
             raise Overloaded(self._trouble[1])
+        most = self._ready_engine.graph.max_open_reviews
+        if self._open_reviews >= most:
+            raise ReviewQueueFull(f"{most} items wait for people (review.maxOpen): decide some of them first")
         await self._wait_for_room(len(events))
         future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         self._queue.append((Submission(events=events, arrived=arrived, synchronous=synchronous), future))
@@ -220,6 +233,15 @@ class GraphHost:
                     continue
                 await self._settled()
                 self._settling = asyncio.create_task(self._settle(taken, decided))
+
+    async def _count_reviews(self) -> None:
+        """Know how many items wait, a second late at most; what could not be counted is counted again."""
+        while True:
+            try:
+                self._open_reviews = await _run(self._deciding, self._ready_engine.open_reviews)
+            except psycopg.OperationalError as error:
+                log.warning("open review items were not counted", error=" ".join(str(error).split()))
+            await asyncio.sleep(COUNT_SECONDS)
 
     async def _decided(self, taken: Taken) -> Decided | None:
         """The batch, decided; None where that must be done over, after the one before has been settled."""

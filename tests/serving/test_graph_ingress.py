@@ -1,0 +1,144 @@
+"""A graph's ingress over a real store: keys, idempotency, bad input, and a queue of people that is full."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from pointsman.governance.access import Role
+from pointsman.governance.keys import make
+from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.library import load
+from pointsman.local.ports import Ports
+from pointsman.store.database import connect
+from pointsman_serving.embedded import serve
+from pointsman_serving.graph.config import HostConfig
+
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def resolved() -> ResolvedGraph:
+    return load(EXAMPLE).graph.resolved
+
+
+def with_limit(resolved: ResolvedGraph, most: int) -> ResolvedGraph:
+    spec = resolved.graph.spec
+    review = spec.review.model_copy(update={"max_open": most})
+    graph = resolved.graph.model_copy(update={"spec": spec.model_copy(update={"review": review})})
+    return resolved.model_copy(update={"graph": graph})
+
+
+class Ingress:
+    """A host in a thread of this process, and a caller with a key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self.url, self.key = url, key
+
+    def post(self, key: str | None = None, **body: object) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {key or self.key}"}
+        return httpx2.post(f"{self.url}/decisions", headers=headers, timeout=20, trust_env=False, **body)
+
+
+@pytest.fixture
+def ingress(resolved: ResolvedGraph, database_url: str, tmp_path: Path) -> Iterator[Ingress]:
+    from pointsman.local.home import Home
+
+    port = Ports(Home(tmp_path)).of("graph")
+    with connect(database_url) as connection:
+        _, key = make(connection, "shop", Role.SERVICE, expires_at=None, now=datetime.now(UTC))
+    config = HostConfig(database_url=database_url, port=port, control_token="x" * 16, resolved=with_limit(resolved, 2))
+    loop = asyncio.new_event_loop()
+    task: asyncio.Task[None] | None = None
+
+    def run() -> None:
+        nonlocal task
+        asyncio.set_event_loop(loop)
+        task = loop.create_task(serve(config))
+        try:
+            loop.run_until_complete(task)
+        except asyncio.CancelledError:
+            pass
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    url = f"http://127.0.0.1:{port}/v1/graphs/card-fraud"
+    while True:
+        try:
+            if httpx2.get(f"{url}/-/ready", trust_env=False).status_code == 200:
+                break
+        except httpx2.TransportError:
+            assert thread.is_alive()
+    yield Ingress(url, key)
+    assert task is not None
+    loop.call_soon_threadsafe(task.cancel)
+    thread.join()
+
+
+def event(**changes: str) -> dict[str, str]:
+    return {
+        "transaction_id": uuid4().hex,
+        "occurred_at": "2026-03-02T10:00:00Z",
+        "amount": "12.50",
+        "card_id": "c",
+        "terminal_id": "t",
+        "card_account": "a",
+    } | changes
+
+
+def test_an_event_is_decided_once_whoever_sends_it_again(ingress: Ingress) -> None:
+    sent = event()
+    first, again = ingress.post(json=sent), ingress.post(json=sent)
+    assert (first.status_code, first.json()["outcome"]) == (200, "approve")
+    assert again.json() == {**first.json(), "duplicate": True}
+    other = ingress.post(json={**sent, "amount": "13.00"})
+    assert (other.status_code, other.json()["reason"]) == (422, "EventConflict")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"content": b"{"}, 400, "not JSON"),
+        ({"content": b"3"}, 400, "not an event"),
+        ({"json": {"events": []}}, 400, "no event"),
+        ({"json": {"transaction_id": "t"}}, 422, "occurred_at"),
+        ({"content": b"[" * 2000}, 400, "not JSON"),
+        ({"content": b" " * (8 * 1024 * 1024 + 1)}, 413, "at most 8388608"),
+    ],
+)
+def test_bad_input_is_told_where(ingress: Ingress, body: dict[str, object], status: int, says: str) -> None:
+    answer = ingress.post(**body)
+    assert (answer.status_code, says in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_nobody_sends_events_without_a_key_that_may(ingress: Ingress, database_url: str) -> None:
+    assert ingress.post(key="pm_guess", json=event()).status_code == 401
+    with connect(database_url) as connection:
+        _, viewer = make(connection, "eve", Role.VIEWER, expires_at=None, now=datetime.now(UTC))
+    while (status := ingress.post(key=viewer, json=event()).status_code) == 401:
+        pass
+    assert status == 403
+
+
+def test_while_people_have_too_much_to_do_nothing_more_is_taken_in(ingress: Ingress, database_url: str) -> None:
+    for _ in range(2):
+        assert ingress.post(json=event(amount="9000.00")).json()["outcome"] == "review"
+    while (answer := ingress.post(json=event())).status_code == 200:
+        pass
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert "2 items wait for people" in answer.json()["error"]
+    with connect(database_url) as connection:
+        connection.execute("UPDATE reviews SET state = 'decided' WHERE state = 'open'")
+    while ingress.post(json=event()).status_code == 503:
+        pass
