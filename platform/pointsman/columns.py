@@ -33,15 +33,22 @@ class FieldType(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnType:
-    """A field's type; `scale` is the number of decimal places of a Decimal and 0 for all others."""
+    """A field's type; `scale` is the number of decimal places of a Decimal and 0 for all others.
+
+    A column with a `width` holds a vector of so many doubles in each row; width 0 is a single value.
+    """
 
     type: FieldType
     scale: int = 0
+    width: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One column of a batch. `missing` is a bool mask of the same length, or None where every value is present."""
+    """One column of a batch: an array of rows, or of rows by width.
+
+    `missing` is a bool mask of as many rows, or None where every value is present.
+    """
 
     type: ColumnType
     values: npt.NDArray[Any]
@@ -61,7 +68,7 @@ class Column:
         if self.type.scale:
             values = values / float(10**self.type.scale)
         if self.missing is not None:
-            values = np.where(self.missing, np.nan, values)
+            values[self.missing] = np.nan
         return values
 
     def take(self, rows: npt.NDArray[Any]) -> Column:

@@ -48,6 +48,8 @@ spec:
   - {name: most, aggregate: Max, field: amount, window: 3h, includeCurrent: true}
   - {name: since, aggregate: SinceLast, window: 3h}
   - {name: recent, aggregate: Last, field: amount, window: 3h, count: 3}
+  - {name: amounts, aggregate: Sequence, field: amount, window: 3h, count: 4}
+  - {name: gaps, aggregate: Sequence, window: 2h, count: 3}
 """
 
 
@@ -135,6 +137,25 @@ def test_a_row_sees_the_earlier_rows_of_its_entity_in_its_window() -> None:
     assert batch.columns["total"].values.tolist() == [0, 0, 100, 300]
     assert batch.columns["average"].values.tolist() == [-1.0, -1.0, 1.0, 2.0]
     assert batch.columns["since"].values.tolist()[2:] == [120.0, 59 * 60.0]
+
+
+def test_a_sequence_holds_the_newest_values_oldest_first_and_the_seconds_between_them() -> None:
+    rows: list[Row] = [
+        ("a", 0, 100),
+        ("a", MINUTE, 200),
+        ("b", MINUTE, 900),
+        ("a", 3 * MINUTE, None),
+        ("a", 4 * MINUTE, 1),
+    ]
+    batch = OnlineState(view()).advance(*columns(rows))
+    assert batch.columns["amounts"].values.tolist() == [
+        [0, 0, 0, 0],
+        [0, 0, 0, 1.0],
+        [0, 0, 0, 0],
+        [0, 0, 1.0, 2.0],
+        [0, 1.0, 2.0, 0],
+    ]
+    assert batch.columns["gaps"].values.tolist() == [[0, 0, 0], [0, 0, 60], [0, 0, 0], [0, 60, 120], [60, 120, 60]]
 
 
 def test_a_late_row_gets_nothing_and_changes_nothing() -> None:

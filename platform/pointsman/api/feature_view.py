@@ -21,10 +21,11 @@ from pointsman.api.meta import (
     refuse,
 )
 
-Aggregate = Literal["Count", "Sum", "Mean", "Min", "Max", "Last", "SinceLast"]
+Aggregate = Literal["Count", "Sum", "Mean", "Min", "Max", "Last", "SinceLast", "Sequence"]
 
 _NEEDS_FIELD = ("Sum", "Mean", "Min", "Max", "Last")
-_NEEDS_WINDOW = ("Count", "Sum", "Mean", "Min", "Max", "SinceLast")
+_NEEDS_WINDOW = ("Count", "Sum", "Mean", "Min", "Max", "SinceLast", "Sequence")
+_COUNTED = ("Last", "Sequence")
 _HAS_DEFAULT = ("Mean", "Min", "Max", "Last", "SinceLast")
 
 
@@ -41,21 +42,27 @@ class Feature(Block):
     """One aggregate over the earlier events of an entity."""
 
     cel: ClassVar = {
-        "has(self.field) == (self.aggregate in ['Sum', 'Mean', 'Min', 'Max', 'Last'])": (
-            'all aggregates but Count and SinceLast need "field", and those two take none'
+        "self.aggregate == 'Sequence' || has(self.field) == (self.aggregate in ['Sum', 'Mean', 'Min', 'Max', 'Last'])": (
+            'all aggregates but Count, SinceLast and Sequence need "field"; Count and SinceLast take none'
         ),
         "has(self.window) || self.aggregate == 'Last'": 'all aggregates but Last need "window"',
-        "has(self.count) == (self.aggregate == 'Last')": 'Last needs "count", and the others take none',
-        "!has(self.default) || !(self.aggregate in ['Count', 'Sum'])": 'Count and Sum take no "default"',
+        "has(self.count) == (self.aggregate in ['Last', 'Sequence'])": (
+            'Last and Sequence need "count", and the others take none'
+        ),
+        "!has(self.default) || !(self.aggregate in ['Count', 'Sum', 'Sequence'])": (
+            'Count, Sum and Sequence take no "default"'
+        ),
     }
 
     name: Identifier = Field(description="The feature's name; a graph names it as node.feature.")
     aggregate: Aggregate = Field(
-        description="What is computed: Count, Sum, Mean, Min, Max, Last (the newest values) or SinceLast (seconds "
-        "since the newest earlier event)."
+        description="What is computed: Count, Sum, Mean, Min, Max, Last (the newest values), SinceLast (seconds "
+        "since the newest earlier event) or Sequence (the newest values as one vector, for a model's input)."
     )
     field: Identifier | None = Field(
-        default=None, description="The event field that is aggregated; needed by all but Count and SinceLast."
+        default=None,
+        description="The event field that is aggregated; needed by all but Count, SinceLast and Sequence. A Sequence "
+        "without it holds the seconds between one event and the next, the last one up to this event.",
     )
     window: Duration | None = Field(
         default=None,
@@ -66,7 +73,8 @@ class Feature(Block):
         default=None,
         ge=1,
         le=100,
-        description="How many of the newest values Last gives, as name_1 (newest), name_2, …",
+        description="How many of the newest values Last gives, as name_1 (newest), name_2, …, and a Sequence as one "
+        "vector, the oldest first, 0 where there are fewer.",
     )
     include_current: Boolean = Field(
         default=False, description="Whether the event itself counts. Default false: only earlier events do."
@@ -92,9 +100,9 @@ class Feature(Block):
     def _findings(self) -> Iterator[Finding]:
         kind = self.aggregate
         members: tuple[tuple[str, object, bool, bool], ...] = (
-            ("field", self.field, kind in _NEEDS_FIELD, kind in _NEEDS_FIELD),
+            ("field", self.field, kind in _NEEDS_FIELD, kind in _NEEDS_FIELD or kind == "Sequence"),
             ("window", self.window, kind in _NEEDS_WINDOW, True),
-            ("count", self.count, kind == "Last", kind == "Last"),
+            ("count", self.count, kind in _COUNTED, kind in _COUNTED),
             ("default", self.default, False, kind in _HAS_DEFAULT),
         )
         for name, value, needed, allowed in members:
@@ -106,6 +114,9 @@ class Feature(Block):
             yield Finding(path=("window",), message="a window is longer than nothing")
         if self.include_current and kind == "SinceLast":
             yield Finding(path=("includeCurrent",), message='SinceLast takes no "includeCurrent": it would always be 0')
+        if self.include_current and kind == "Sequence":
+            message = 'Sequence takes no "includeCurrent"'
+            yield Finding(path=("includeCurrent",), message=message, hint="give the event's own field to the model")
 
 
 class FeatureViewSpec(Block):

@@ -37,7 +37,10 @@ class Answers:
 
     def __init__(self, view: CompiledView, rows: int) -> None:
         self._view, self._rows = view, rows
-        self._values = {name: np.zeros(rows, DTYPES[type_.type]) for name, type_ in view.types.items()}
+        self._values = {
+            name: np.zeros((rows, type_.width) if type_.width else rows, DTYPES[type_.type])
+            for name, type_ in view.types.items()
+        }
         self._missing = {name: np.ones(rows, np.bool_) for name in view.types}
 
     def write(

@@ -12,6 +12,9 @@ row's moment; what a feature means is said here:
 - Count counts those rows. The other aggregates skip rows in which their field is missing, but for Last, whose n-th
   output belongs to the n-th newest row, so that the outputs of several fields line up; equal event times are ordered by
   sequence number.
+- A Sequence is a vector of the newest `count` rows, oldest first, in natural units, 0 on the left where there are fewer
+  and where the field is missing. Without a field it holds seconds: from each of those rows to the next, and from the
+  newest to this one.
 - Count and Sum of nothing are 0; the others are the default, or else missing. A sum that int64 cannot hold is missing,
   and so is its mean.
 - A Mean is the int64 sum as a double, divided by the count, then by 10**scale.
@@ -45,6 +48,7 @@ _TAKES: Mapping[Aggregate, tuple[FieldType, ...]] = {
     "Min": _ORDERED,
     "Max": _ORDERED,
     "Last": (*_ORDERED, FieldType.BOOLEAN),
+    "Sequence": (*_SUMMED, FieldType.DOUBLE),
 }
 
 
@@ -140,7 +144,7 @@ def compile_view(view: FeatureView, stream: EventStream) -> CompiledView:
                 each.aggregate,
                 each.field,
                 each.window_us,
-                len(each.outputs),
+                each.type.width or len(each.outputs),
                 each.include_current,
                 each.default,
             )
@@ -173,13 +177,15 @@ def _compile_feature(feature: Feature, declared: Mapping[str, ContractField]) ->
     if feature.window is None and aggregate != "Last":
         raise InvalidView(f"{path}.window", f'{aggregate} needs "window"', 'say how far back events count: "24h"')
     type_ = {"Count": ColumnType(type=FieldType.INTEGER)}.get(aggregate, ColumnType(type=FieldType.DOUBLE))
-    if aggregate in _TAKES:
+    if aggregate == "Sequence":
+        type_ = ColumnType(type=FieldType.DOUBLE, width=feature.count or 0)
+    if aggregate in _TAKES and not (aggregate == "Sequence" and feature.field is None):
         if feature.field is None:
             raise InvalidView(f"{path}.field", f'{aggregate} needs "field"', "name the event field to aggregate")
         field = _declared(f"{path}.field", feature.field, declared)
         if field.type not in _TAKES[aggregate]:
             raise _unfit(f"{path}.field", aggregate, field)
-        if aggregate != "Mean":
+        if aggregate not in ("Mean", "Sequence"):
             type_ = field.column_type
     return CompiledFeature(
         name=feature.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from pointsman.columns import Column
 from pointsman.features.batch import Answers, FeatureBatch
@@ -81,6 +82,9 @@ def _write(
         heard = np.asarray(visible.any(axis=1))
         answers.write(feature, name, asked, (now - np.where(heard, newest, now)) / 1e6, heard)
         return
+    if aggregate == "Sequence":
+        answers.write(feature, name, asked, _sequence(feature, view, seen, visible, now, times, fields))
+        return
     assert feature.field is not None
     column = fields[feature.field]
     values = column.values[seen]
@@ -111,3 +115,32 @@ def _write(
     else:
         extreme = np.where(used, values, limits.min).max(axis=1, initial=limits.min)
     answers.write(feature, name, asked, extreme, some)
+
+
+def _sequence(
+    feature: CompiledFeature,
+    view: CompiledView,
+    seen: Ints,
+    visible: Mask,
+    now: Ints,
+    times: Ints,
+    fields: Mapping[str, Column],
+) -> npt.NDArray[np.float64]:
+    """The newest visible rows of each asked row, written from the right."""
+    width = feature.type.width
+    answer = np.zeros((len(visible), width))
+    by_time = np.lexsort((np.arange(len(seen)), times))
+    for row, sees in enumerate(visible):
+        newest = by_time[sees[by_time]][-width:]
+        if not len(newest):
+            continue
+        if feature.field is None:
+            answer[row, -len(newest) :] = np.diff(np.append(times[newest], now[row])) / 1e6
+        else:
+            column = fields[feature.field]
+            scale = float(10 ** view.field_types[feature.field].scale)
+            values = column.values[seen[newest]] / scale
+            if column.missing is not None:
+                values = np.where(column.missing[seen[newest]], 0.0, values)
+            answer[row, -len(newest) :] = values
+    return answer

@@ -323,6 +323,9 @@ class OnlineState:
             newest = self._times[np.maximum(high - 1, 0)]
             answers.write(feature, name, rows, (times - newest) / 1e6, high > low)
             return
+        if aggregate == "Sequence":
+            answers.write(feature, name, rows, self._sequence(feature, low, high, times))
+            return
         assert feature.field is not None
         field = self._fields[feature.field]
         if aggregate == "Last":
@@ -341,6 +344,18 @@ class OnlineState:
                 answers.write(feature, name, rows, mean, count > 0)
             return
         answers.write(feature, name, rows, _extreme(field, aggregate, low, high), count > 0)
+
+    def _sequence(self, feature: CompiledFeature, low: Ints, high: Ints, times: Ints) -> Array:
+        """Rows by width: the newest positions of [low, high), the oldest first."""
+        positions = high[:, None] - np.arange(feature.type.width, 0, -1)
+        there = positions >= low[:, None]
+        at = np.maximum(positions, 0)
+        if feature.field is None:
+            following = np.column_stack([self._times[at[:, 1:]], times])
+            return np.where(there, (following - self._times[at]) / 1e6, 0.0)
+        field = self._fields[feature.field]
+        scale = float(10 ** self._view.field_types[feature.field].scale)
+        return np.where(there & field.present[at], field.value[at] / scale, 0.0)
 
 
 def _capacity(needed: Ints) -> Ints:

@@ -171,7 +171,8 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
             steps.append(step)
             types |= {f"{node.name}.{output}": type_ for output, type_ in step.outputs}
         elif node.rules is not None:
-            steps.append(RuleStep(node=node.name, rules=tuple(_rules(node.rules, types, place, problems))))
+            single = {name: type_ for name, type_ in types.items() if not type_.width}
+            steps.append(RuleStep(node=node.name, rules=tuple(_rules(node.rules, single, place, problems))))
         elif node.lists is not None:
             steps.append(ListStep(node=node.name, lists=tuple(_lists(node.lists, types, place, problems))))
             types |= {f"{node.name}.{each.name}": ColumnType(type=FieldType.BOOLEAN) for each in node.lists}
@@ -184,6 +185,7 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
                     reason=Reason.NotHonouredHere,
                 )
             )
+    types = {name: type_ for name, type_ in types.items() if not type_.width}  # vectors are for models alone
     score = _score(spec.score, types, problems)
     problems += [GraphProblem(path=each.path, message=each.message, hint=each.hint or "") for each in check(spec.bands)]
     actions = _actions(resolved, types, problems)
@@ -243,9 +245,11 @@ def _model_step(
             problems.append(_unknown(path, reference, types))
         elif types[reference].type is FieldType.STRING:
             problems.append(_bind(path, f'"{reference}" is a String, the model takes {tensor.dtype}', "name a number"))
-        elif tensor.dtype not in NUMPY_TYPES or tensor.shape not in ((-1, 1), (-1,)):
-            shape = list(tensor.shape)
-            problems.append(_bind(path, f"a column cannot become {tensor.dtype}{shape}", "give one value a row"))
+        elif tensor.dtype not in NUMPY_TYPES or tensor.shape not in _shapes(types[reference]):
+            shape = f"{tensor.dtype}{list(tensor.shape)}"
+            width = types[reference].width
+            hint = f'"{reference}" gives {width} values a row' if width else "give one value a row"
+            problems.append(_bind(path, f"a column cannot become {shape}", hint))
         else:
             bound.append((name, reference, tensor.dtype, len(tensor.shape)))
     outputs = tuple(
@@ -254,6 +258,11 @@ def _model_step(
         if tensor.shape in ((-1, 1), (-1,)) and tensor.dtype in NUMPY_TYPES
     )
     return ModelStep(node=node, inputs=tuple(bound), outputs=outputs), problems
+
+
+def _shapes(type_: ColumnType) -> tuple[tuple[int, ...], ...]:
+    """The tensors that a column can become."""
+    return ((-1, type_.width),) if type_.width else ((-1, 1), (-1,))
 
 
 def _rules(

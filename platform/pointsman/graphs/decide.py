@@ -185,7 +185,7 @@ def _infer(
         for name, reference, dtype, rank in step.inputs:
             values_in = columns[reference].double() if whole else columns[reference].double()[complete]
             array = values_in.astype(NUMPY_TYPES[dtype])
-            feed[name] = array.reshape(-1, 1) if rank == 2 else array
+            feed[name] = array.reshape(len(array), -1) if rank == 2 else array
         try:
             answers = port.infer(feed)
             values = {name: answers[name].reshape(-1).astype(np.float64) for name, _ in step.outputs}
