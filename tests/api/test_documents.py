@@ -33,7 +33,7 @@ def test_a_folder_is_read_by_name_and_in_order() -> None:
         ("ActionTarget", "accounts"),
         ("DecisionGraph", "card-fraud"),
         ("ModelDeployment", "fraud-scorer"),
-        ("ModelDeployment", "fraud-baseline"),
+        ("ModelDeployment", "card-sequence"),
         ("EventStream", "transactions"),
         ("FeatureView", "card-activity"),
         ("FeatureView", "terminal-activity"),
@@ -54,11 +54,17 @@ def test_what_was_loaded_can_be_written_and_loaded_again() -> None:
         assert documents.read([json.loads(json.dumps(documents.plain(each)))]) == [each]
 
 
-def test_an_alias_in_the_example_is_read_in_both_places() -> None:
-    graph = next(each for each in documents.load(FRAUD) if isinstance(each, DecisionGraph))
-    boosted, baseline = (node.model for node in graph.spec.nodes if node.model is not None)
-    assert boosted.inputs == baseline.inputs
-    assert boosted.inputs["amount"] == "event.amount"
+def test_an_alias_is_read_in_both_places() -> None:
+    text = (FRAUD / "graph.yaml").read_text()
+    twice = text.replace("inputs: {amount", "inputs: &inputs {amount").replace(
+        "  - name: limits",
+        "  - {name: again, type: Model, model: {deploymentRef: {name: card-sequence}, inputs: *inputs}}\n  - name: limits",
+    )
+    (graph,) = documents.parse(twice)
+    assert isinstance(graph, DecisionGraph)
+    _, sequence, again = (node.model for node in graph.spec.nodes if node.model is not None)
+    assert again.inputs == sequence.inputs
+    assert again.inputs["amount"] == "event.amount"
 
 
 def test_a_plain_kubernetes_document_is_kept_as_it_was_written() -> None:
@@ -111,7 +117,7 @@ def view(*lines: str) -> str:
         ("{name: a, aggregate: Count, include_current: true, window: 1h}", "include_current",
          'unknown field "include_current"', 'did you mean "includeCurrent"?'),
         ("{name: a, aggregate: count, window: 1h}", "aggregate",
-         'must be one of Count, Sum, Mean, Min, Max, Last, SinceLast, not "count"', 'did you mean "Count"?'),
+         'must be one of Count, Sum, Mean, Min, Max, Last, SinceLast, Sequence, not "count"', 'did you mean "Count"?'),
         ("{aggregate: Count, window: 1h}", "name", '"name" is missing', None),
         ("{name: 5, aggregate: Count, window: 1h}", "name", "must be text, not 5", "put it in quotes"),
         ("{name: no, aggregate: Count, window: 1h}", "name", "must be text, not false", "put it in quotes"),

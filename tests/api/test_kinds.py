@@ -530,7 +530,7 @@ def test_a_graph_says_in_which_order_its_nodes_come(but: Build) -> None:
     graph = load(document)
     assert isinstance(graph, DecisionGraph)
     ordered = [node.name for node in graph.spec.ordered_nodes()]
-    assert max(map(ordered.index, ("card", "terminal"))) < min(map(ordered.index, ("boosted", "baseline", "limits")))
+    assert max(map(ordered.index, ("card", "terminal"))) < min(map(ordered.index, ("boosted", "sequence", "limits")))
     boosted = graph.spec.node("boosted")
     assert boosted is not None
     assert "event.amount" in map(str, boosted.mentions)
@@ -539,12 +539,12 @@ def test_a_graph_says_in_which_order_its_nodes_come(but: Build) -> None:
 def test_a_graph_refuses_nodes_that_need_each_other(but: Build, errors_of: Errors) -> None:
     document = but(
         GRAPH,
-        spec__nodes__2__model__inputs__amount="baseline.probability",
+        spec__nodes__2__model__inputs__amount="sequence.probability",
         spec__nodes__3__model__inputs={"amount": "boosted.probability"},
     )
     ((path, message, _),) = errors_of(document)
     assert path in ("spec.nodes[2]", "spec.nodes[3]")
-    assert "boosted → baseline" in message or "baseline → boosted" in message
+    assert "boosted → sequence" in message or "sequence → boosted" in message
 
 
 def test_a_graph_says_all_that_is_wrong_with_its_names_at_once(but: Build, errors_of: Errors) -> None:

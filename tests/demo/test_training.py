@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.judging import TrainingFailed, bands, check
 from pointsman.demo.model_files import write_model
 from pointsman.demo.scorers import logistic
+from pointsman.demo.sequence import SEQUENCE, feed, folder_of, record_of, score
 from pointsman.demo.train import TrainingSettings, periods, train
 from pointsman.demo.transactions import DAY_US, Kind
 from pointsman.models.artifact import digest_of, open_artifact
@@ -22,6 +24,13 @@ from pointsman.models.session import OnnxSession
 FRAUD = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
 SMALL = GeneratorSettings(customers=900, terminals=900, days=24, seed=11)
 MODELS = ("fraud-scorer", "fraud-baseline")
+KNOWN = {
+    "amount": [[12.5], [800.0]],
+    "amounts": [[0.0] * 17 + [20.0, 15.0, 30.0], [0.0] * 16 + [500.0, 650.0, 700.0, 720.0]],
+    "gaps": [[0.0] * 17 + [86400.0, 43200.0, 7200.0], [0.0] * 16 + [600.0, 300.0, 240.0, 120.0]],
+}
+SCORES = [5.355477e-05, 0.9997867]
+"""What the committed LSTM says of a quiet card, and of one that is emptied."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +95,7 @@ def test_training_writes_models_that_can_be_opened_and_their_pins(tmp_path, exam
         pin = pins[f"models:/{model.name}@champion"]
         artifact = open_artifact(tmp_path / pin["folder"], expected_digest=pin["digest"])
         assert pin["digest"] == model.digest
-        assert {tensor.name for tensor in artifact.inputs} == set(example.inputs(model.name))
+        assert {tensor.name for tensor in artifact.inputs} == set(example.inputs("fraud-scorer"))
         assert model.difference < 1e-5
         assert model.metrics["average_precision"] > 0.7
     assert sum(band.share for band in record.bands) == pytest.approx(1)
@@ -133,7 +142,7 @@ def test_a_committed_model_is_its_pin_small_and_takes_what_the_graph_gives(examp
     session = committed(name)
     artifact = session.artifact
     assert [(each.name, each.dtype, each.shape) for each in artifact.inputs] == [
-        (each, "FP32", (-1, 1)) for each in example.inputs(name)
+        (each, "FP32", (-1, 1)) for each in example.inputs("fraud-scorer")
     ]
     assert ("probability", "FP32", (-1, 1)) in [(each.name, each.dtype, each.shape) for each in artifact.outputs]
     assert artifact.example_is_given
@@ -199,12 +208,13 @@ def test_the_committed_models_keep_the_promises_of_the_bands_on_transactions_of_
     settings = GeneratorSettings(customers=3_000, terminals=3_000, days=21, seed=99)
     dataset = build(example, generate(settings))
     rows = np.flatnonzero(dataset.complete & (dataset.occurred_at >= settings.day(8)))
-    scores = {}
-    for name in MODELS:
-        inputs = example.inputs(name)
-        matrix = dataset.matrix(inputs, rows)
-        answer = committed(name).infer({each: matrix[:, [at]] for at, each in enumerate(inputs)})
-        scores[name] = answer["probability"].reshape(-1).astype(np.float64)
+    inputs = example.inputs("fraud-scorer")
+    matrix = dataset.matrix(inputs, rows)
+    answer = committed("fraud-scorer").infer({each: matrix[:, [at]] for at, each in enumerate(inputs)})
+    scores = {
+        "fraud-scorer": answer["probability"].reshape(-1).astype(np.float64),
+        SEQUENCE: score(folder_of(FRAUD), feed(dataset, example.inputs(SEQUENCE), rows)),
+    }
     found = {band.name: band for band in bands(dataset.fraud[rows], scores, example)}
     assert found["approve"].share > 0.95
     assert found["approve"].fraud_share < 0.001
@@ -215,7 +225,46 @@ def test_the_committed_models_keep_the_promises_of_the_bands_on_transactions_of_
 
 def test_the_committed_files_are_listed_by_digest_and_nothing_else_lies_beside_them():
     pins = yaml.safe_load((FRAUD / "models" / "pins.yaml").read_text())["pins"]
-    assert set(pins) == {f"models:/{name}@champion" for name in MODELS}
-    assert {path.name for path in (FRAUD / "models").iterdir()} == {*MODELS, "pins.yaml"}
+    assert set(pins) == {f"models:/{name}@champion" for name in (*MODELS, SEQUENCE)}
+    assert {path.name for path in (FRAUD / "models").iterdir()} == {
+        *MODELS,
+        SEQUENCE,
+        record_of(folder_of(FRAUD)).name,
+        "pins.yaml",
+    }
     for pin in pins.values():
         assert digest_of(FRAUD / "models" / pin["folder"]) == pin["digest"]
+
+
+def test_the_committed_sequence_model_is_the_one_that_was_trained(example, dataset):
+    folder = folder_of(FRAUD)
+    pin = yaml.safe_load((FRAUD / "models" / "pins.yaml").read_text())["pins"][f"models:/{SEQUENCE}@champion"]
+    artifact = open_artifact(folder, expected_digest=pin["digest"])
+    assert {tensor.name: tensor.shape for tensor in artifact.inputs} == {
+        "amount": (-1, 1),
+        "amounts": (-1, 20),
+        "gaps": (-1, 20),
+    }
+    rows = np.flatnonzero(dataset.complete)[:400]
+    given = feed(dataset, example.inputs(SEQUENCE), rows)
+    scores = score(folder, given)
+    for size in (1, 3, 64):
+        parts = [
+            score(folder, {name: each[at : at + size] for name, each in given.items()}) for at in range(0, 60, size)
+        ]
+        assert np.array_equal(np.concatenate(parts)[:60], scores[:60])
+    assert scores[dataset.fraud[rows]].mean() > 10 * scores[~dataset.fraud[rows]].mean()
+    known = score(folder, {name: np.array(value, np.float32) for name, value in KNOWN.items()})
+    assert known == pytest.approx(SCORES, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_training_the_sequence_model_again_gives_one_as_good(tmp_path):
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'pointsman[lstm]' to retrain")
+    from pointsman.demo.lstm import train_sequence
+
+    record = train_sequence(tmp_path / SEQUENCE, example=FRAUD)
+    committed = json.loads(record_of(folder_of(FRAUD)).read_text())
+    assert record.dataset_digest == committed["dataset_digest"]
+    assert record.average_precision == pytest.approx(committed["average_precision"], abs=0.01)
+    assert record.difference_from_torch < 1e-5

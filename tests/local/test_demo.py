@@ -118,7 +118,7 @@ def test_a_decision_can_be_explained_down_to_the_observed_freeze(client: Control
     assert record["ledger"]["holds"]
     assert record["actions"][0]["effects"][-1]["state"] == "observed"
     assert record["revision"]["models"]["boosted"]["placement"] == "Inline"
-    assert record["revision"]["models"]["baseline"]["placement"] == "Remote"
+    assert record["revision"]["models"]["sequence"]["placement"] == "Remote"
 
 
 def test_one_event_is_answered_and_bad_input_is_told_where(client: ControlClient, home: Home) -> None:
@@ -207,7 +207,7 @@ def test_nobody_decides_without_a_key(client: ControlClient, home: Home) -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["model-fraud-baseline", "dispatcher", "accounts", "mlflow", "postgres", "pointsman-api", "pointsman-gateway"],
+    ["model-card-sequence", "dispatcher", "accounts", "mlflow", "postgres", "pointsman-api", "pointsman-gateway"],
 )
 def test_a_process_that_is_killed_comes_back(client: ControlClient, name: str, home: Home) -> None:
     before = component(client, name)

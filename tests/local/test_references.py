@@ -20,7 +20,7 @@ STORED: dict[Key, StoredObject] = {(each.kind, each.name): each for each, _ in c
         ("EventStream", "transactions", {'FeatureView "card-activity"', 'FeatureView "terminal-activity"',
                                          'DecisionGraph "card-fraud"'}),
         ("FeatureView", "terminal-activity", {'DecisionGraph "card-fraud"'}),
-        ("ModelDeployment", "fraud-baseline", {'DecisionGraph "card-fraud"'}),
+        ("ModelDeployment", "card-sequence", {'DecisionGraph "card-fraud"'}),
         ("ActionTarget", "accounts", {'DecisionGraph "card-fraud"'}),
         ("Service", "accounts", {'ActionTarget "accounts"'}),
         ("Secret", "accounts-token", {'Deployment "accounts"', 'ActionTarget "accounts"'}),

@@ -54,7 +54,7 @@ def from_folder(document: Document, folder: Path) -> Document:
 def documents() -> dict[str, Document]:
     """The example, by kind and name, on the embedded host and with models from their folders."""
     found = {f"{each.kind}/{each.name}": plain(each) for each in load(EXAMPLE)}
-    for name in ("fraud-scorer", "fraud-baseline"):
+    for name in ("fraud-scorer", "card-sequence"):
         found[f"ModelDeployment/{name}"] = from_folder(found[f"ModelDeployment/{name}"], EXAMPLE / "models" / name)
     found["DecisionGraph/card-fraud"]["spec"]["runtime"] = {"type": "Embedded"}
     found["Secret/accounts-token"] = {
@@ -221,7 +221,7 @@ def test_applying_the_same_again_starts_nothing_and_writes_nothing(running: Runn
     assert {each["name"]: each["pid"] for each in running.client.status()["components"]} == before
 
 
-@pytest.mark.parametrize("name", ["accounts", "dispatcher", "graph-card-fraud", "model-fraud-baseline"])
+@pytest.mark.parametrize("name", ["accounts", "dispatcher", "graph-card-fraud", "model-card-sequence"])
 def test_a_process_that_is_killed_comes_back_and_everything_is_ready_again(name: str, running: Running) -> None:
     full = next(each["name"] for each in running.client.status()["components"] if each["name"].startswith(name))
     pid = running.pid(full)
@@ -245,11 +245,11 @@ def test_another_model_is_switched_to_in_the_running_host_while_it_goes_on_decid
     running: Running, tmp_path: Path
 ) -> None:
     host, before = running.pid("graph-card-fraud"), running.revision()
-    old = running.client.get("ModelDeployment", "fraud-baseline")["status"]
+    old = running.client.get("ModelDeployment", "card-sequence")["status"]
     folder = tmp_path / "another"
-    shutil.copytree(EXAMPLE / "models" / "fraud-baseline", folder)
+    shutil.copytree(EXAMPLE / "models" / "card-sequence", folder)
     (folder / "notes.txt").write_text("other bytes\n")
-    running.client.apply([from_folder(DOCUMENTS["ModelDeployment/fraud-baseline"], folder)])
+    running.client.apply([from_folder(DOCUMENTS["ModelDeployment/card-sequence"], folder)])
 
     revisions = list[str]()
 
@@ -260,23 +260,23 @@ def test_another_model_is_switched_to_in_the_running_host_while_it_goes_on_decid
     running.until(switched)
     running.ready()
     assert running.pid("graph-card-fraud") == host, "the same process decides on"
-    status = running.client.get("ModelDeployment", "fraud-baseline")["status"]
+    status = running.client.get("ModelDeployment", "card-sequence")["status"]
     assert status["digest"] == digest_of(folder)
     assert [each["digest"] for each in status["history"]][-2:] == [old["digest"], status["digest"]]
-    running.until(lambda: running.component(f"model-fraud-baseline-{old['revision']}") is None)
+    running.until(lambda: running.component(f"model-card-sequence-{old['revision']}") is None)
     running.decide()
 
 
 def test_a_model_that_cannot_be_had_is_named_while_the_old_one_serves_and_the_graph_decides(running: Running) -> None:
-    broken = copy.deepcopy(DOCUMENTS["ModelDeployment/fraud-baseline"])
+    broken = copy.deepcopy(DOCUMENTS["ModelDeployment/card-sequence"])
     broken["spec"]["model"] = {"uri": "file:///no/such/folder", "digest": "sha256:" + "0" * 64}
     running.client.apply([broken])
-    running.until(lambda: running.condition("ModelDeployment", "fraud-baseline")[0] == "False")
-    status, reason, message = running.condition("ModelDeployment", "fraud-baseline")
+    running.until(lambda: running.condition("ModelDeployment", "card-sequence")[0] == "False")
+    status, reason, message = running.condition("ModelDeployment", "card-sequence")
     assert (status, reason, message) == ("False", "InvalidReference", 'no such folder: "file:///no/such/folder"')
     assert running.condition("DecisionGraph", "card-fraud")[0] == "True"
     running.decide()
-    assert message in running.client.explain("ModelDeployment", "fraud-baseline")["next"]
+    assert message in running.client.explain("ModelDeployment", "card-sequence")["next"]
 
 
 def test_a_graph_says_what_is_missing_and_becomes_ready_by_itself(running: Running) -> None:
@@ -345,21 +345,21 @@ def test_a_runtime_is_installed_first_and_what_served_before_serves_until_it_ans
     monkeypatch.setenv("XDG_CACHE_HOME", str(running.cache))
     place = environment.folder
     place.parent.mkdir(parents=True, exist_ok=True)
-    name = next(each["name"] for each in running.client.status()["components"] if "fraud-baseline" in each["name"])
+    name = next(each["name"] for each in running.client.status()["components"] if "card-sequence" in each["name"])
     native = running.pid(name)
     with place.with_suffix(".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # as if another process were building it
-        running.client.apply([on_runtime("fraud-baseline", {"type": type_})])
+        running.client.apply([on_runtime("card-sequence", {"type": type_})])
         waits = ("Unknown", "Progressing")
-        running.until(lambda: running.condition("ModelDeployment", "fraud-baseline", "RuntimeInstalled")[:2] == waits)
-        assert f'"{type_}" is being installed' in running.condition("ModelDeployment", "fraud-baseline")[2]
+        running.until(lambda: running.condition("ModelDeployment", "card-sequence", "RuntimeInstalled")[:2] == waits)
+        assert f'"{type_}" is being installed' in running.condition("ModelDeployment", "card-sequence")[2]
         assert running.pid(name) == native
         running.decide()
         place.symlink_to(real)
     running.ready()
     running.until(lambda: psutil.Process(running.pid(name)).name() == server)
     running.until(running.decide)
-    assert running.condition("ModelDeployment", "fraud-baseline", "RuntimeInstalled") == ("-", "-", "")
+    assert running.condition("ModelDeployment", "card-sequence", "RuntimeInstalled") == ("-", "-", "")
 
 
 def test_a_runtime_that_cannot_be_installed_says_what_stands_in_the_way(running: Running) -> None:
@@ -369,13 +369,13 @@ def test_a_runtime_that_cannot_be_installed_says_what_stands_in_the_way(running:
     shutil.rmtree(kept, ignore_errors=True)
     kept.write_text("a file where a folder is needed")
     try:
-        running.client.apply([on_runtime("fraud-baseline", {"type": "Triton"})])
-        running.until(lambda: running.condition("ModelDeployment", "fraud-baseline")[1] == "RuntimeNotFound")
-        message = running.condition("ModelDeployment", "fraud-baseline")[2]
+        running.client.apply([on_runtime("card-sequence", {"type": "Triton"})])
+        running.until(lambda: running.condition("ModelDeployment", "card-sequence")[1] == "RuntimeNotFound")
+        message = running.condition("ModelDeployment", "card-sequence")[2]
         assert '"Triton" cannot be installed here: exit code 1' in message
         assert "set XDG_CACHE_HOME" in message
     finally:
-        running.client.apply([DOCUMENTS["ModelDeployment/fraud-baseline"]])
+        running.client.apply([DOCUMENTS["ModelDeployment/card-sequence"]])
         running.until(lambda: running.component("environment-triton") is None)
         kept.unlink()
 

@@ -7,7 +7,7 @@ digest wherever it is registered.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,32 @@ import yaml
 MODEL, EXAMPLE, SERVING_EXAMPLE = "model.onnx", "input_example.json", "serving_input_example.json"
 
 
-def write_model(folder: Path, content: bytes, example: Mapping[str, npt.NDArray[np.float32]]) -> None:
+Output = tuple[str, str, tuple[int, ...]]
+"""name, dtype, shape"""
+
+SCORER = (("label", "int64", (-1,)), ("probability", "float32", (-1, 1)))
+
+
+def write_model(
+    folder: Path,
+    content: bytes,
+    example: Mapping[str, npt.NDArray[np.float32]],
+    outputs: Sequence[Output] = SCORER,
+) -> None:
     """Write model, description, signature and input example into a folder that is made if it is missing.
 
-    `example` holds float32 [N, 1] by input; the signature follows from it and from the scorers' two outputs.
+    `example` holds float32 [N, 1] or [N, width] by input; the signature follows from it and from the outputs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     given = {name: array.tolist() for name, array in example.items()}
     (folder / MODEL).write_bytes(content)
     (folder / EXAMPLE).write_text(json.dumps(given))
     (folder / SERVING_EXAMPLE).write_text(json.dumps({"inputs": given}))
-    (folder / "MLmodel").write_text(yaml.safe_dump(_description(list(example)), sort_keys=True))
+    (folder / "MLmodel").write_text(yaml.safe_dump(_description(example, outputs), sort_keys=True))
 
 
-def _description(inputs: list[str]) -> dict[str, Any]:
-    outputs = [_tensor("label", "int64", [-1]), _tensor("probability", "float32", [-1, 1])]
+def _description(example: Mapping[str, npt.NDArray[np.float32]], outputs: Sequence[Output]) -> dict[str, Any]:
+    inputs = [_tensor(name, "float32", [-1, *array.shape[1:]]) for name, array in example.items()]
     return {
         "flavors": {
             "onnx": {"data": MODEL, "onnx_session_options": None, "providers": ["CPUExecutionProvider"]},
@@ -44,8 +55,8 @@ def _description(inputs: list[str]) -> dict[str, Any]:
             "type": "ndarray",
         },
         "signature": {
-            "inputs": json.dumps([_tensor(name, "float32", [-1, 1]) for name in inputs]),
-            "outputs": json.dumps(outputs),
+            "inputs": json.dumps(inputs),
+            "outputs": json.dumps([_tensor(name, dtype, list(shape)) for name, dtype, shape in outputs]),
             "params": None,
         },
     }

@@ -1,4 +1,5 @@
-"""Trains the fraud example's two models on generated history, checks their files, and registers or exports them.
+"""Trains two of the fraud example's models on generated history, checks their files, and registers or exports them; the
+third, an LSTM, is registered as it lies in the repository (`pointsman.demo.lstm` trains it).
 
     python -m pointsman.demo.train --tracking-uri http://127.0.0.1:5000     registers them in MLflow as `champion`
     python -m pointsman.demo.train --export manifests/examples/fraud/models  writes them as files, with their pins
@@ -28,6 +29,8 @@ from pointsman.demo.generator import GeneratorSettings, Transactions, generate
 from pointsman.demo.judging import BandRecord, CheckedModel, TrainingFailed, bands, check, metrics
 from pointsman.demo.model_files import write_model
 from pointsman.demo.publish import Description, Publisher
+from pointsman.demo.sequence import SEQUENCE, description, feed, folder_of, score
+from pointsman.models.artifact import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 EXAMPLE = Path("manifests/examples/fraud")
 """Where the example lies, seen from the repository."""
 
+# The baseline is registered to be compared with; the example serves the other two.
 BOOSTED, BASELINE, ALIAS = "fraud-scorer", "fraud-baseline", "champion"
 
 Progress = Callable[[str], None]
@@ -109,13 +113,15 @@ def train(
         with clock("check"):
             fraud, checked = dataset.fraud[judged], dict[str, CheckedModel]()
             for name, scorer in scorers.items():
-                inputs = example.inputs(name)
+                inputs = example.inputs(BOOSTED)
                 few = dataset.matrix(inputs, np.flatnonzero(learned)[:: max(1, int(learned.sum()) // 5)][:5])
                 write_model(root / name, scorer.onnx, {each: few[:, [at]] for at, each in enumerate(inputs)})
                 matrix = dataset.matrix(inputs, np.flatnonzero(judged))
                 checked[name] = check(root / name, list(inputs), matrix, scorer.reference)
-            scores = {name: each.scores for name, each in checked.items()}
-            found = {name: metrics(fraud, each, example) for name, each in scores.items()}
+            scores = {BOOSTED: checked[BOOSTED].scores}
+            sequence = feed(dataset, example.inputs(SEQUENCE), np.flatnonzero(judged))
+            scores[SEQUENCE] = score(folder_of(settings.example), sequence)
+            found = {name: metrics(fraud, each.scores, example) for name, each in checked.items()}
             digest = dataset.digest()
         versions = _publish(settings, clock, root, found, digest, int(learned.sum()))
     record = TrainingRecord(
@@ -181,8 +187,6 @@ def _train(
         inputs = example.inputs(BOOSTED)
         matrix = dataset.matrix(inputs, rows)
         trees = boosted(list(inputs), matrix, dataset.fraud[rows], iterations=settings.iterations)
-        inputs = example.inputs(BASELINE)
-        matrix = dataset.matrix(inputs, rows)
         return {BOOSTED: trees, BASELINE: logistic(list(inputs), matrix, dataset.fraud[rows])}
 
 
@@ -204,6 +208,8 @@ def _publish(
         "iterations": str(settings.iterations),
     }
     with clock("register"), Publisher(settings.tracking_uri, settings.experiment) as publisher:
+        folder = folder_of(settings.example)
+        publisher.publish(SEQUENCE, folder, description(folder), alias=ALIAS)
         return {
             name: publisher.publish(
                 name,
@@ -226,6 +232,9 @@ def _write_pins(folder: Path, record: TrainingRecord) -> None:
         f"models:/{model.name}@{ALIAS}": {"version": "1", "digest": model.digest, "folder": model.name}
         for model in record.models
     }
+    if (folder / SEQUENCE).is_dir():
+        pin = {"version": "1", "digest": digest_of(folder / SEQUENCE), "folder": SEQUENCE}
+        pins[f"models:/{SEQUENCE}@{ALIAS}"] = pin
     (folder / "pins.yaml").write_text(
         "# Which files stand for the models' references where no registry is asked. Written by pointsman.demo.train.\n"
         + yaml.safe_dump({"pins": pins}, sort_keys=True)
