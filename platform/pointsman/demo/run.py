@@ -43,6 +43,7 @@ STREAM_BATCH, PACED_BATCH, HISTORY_BATCH = 1000, 50, 5000
 PACED_EVENTS, PACED_RATE = 3000, 1000.0
 DRAIN_SECONDS = 120.0
 ASSUMED = Assumptions(nightly=Nightly(), reviewers=Reviewers(), prices=Prices())
+PENDING = "SELECT count(*) FROM outbox WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated')"
 FULL = GeneratorSettings(customers=6_000, terminals=6_000, days=HISTORY_DAYS + CHUNK_DAYS * CHUNKS)
 
 
@@ -249,9 +250,7 @@ def _drain(connection: psycopg.Connection[TupleRow]) -> None:
     deadline = time.monotonic() + DRAIN_SECONDS
     while time.monotonic() < deadline:
         with connection.transaction():
-            row = connection.execute(
-                "SELECT count(*) FROM outbox WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated')"
-            ).fetchone()
+            row = connection.execute(PENDING).fetchone()
         if row is None or row[0] == 0:
             return
         time.sleep(0.2)
@@ -331,7 +330,7 @@ def _outcome(
         paced=paced,
         steps=steps,
         overdue=overdue,
-        conservation=_conservation(home, target["status"]["address"], connection),
+        conservation=conservation(home, target["status"]["address"], connection),
         example_decision=str(shown[0]) if shown else None,
         freeze_seconds=tuple(waits[0]) if waits and waits[0] else (0.0, 0.0),
         certificates=graph["spec"].get("certificates", "Required"),
@@ -340,7 +339,8 @@ def _outcome(
     )
 
 
-def _conservation(home: Home, accounts: str, connection: psycopg.Connection[TupleRow]) -> Conservation:
+def conservation(home: Home, accounts: str, connection: psycopg.Connection[TupleRow]) -> Conservation:
+    """What came in and what became of it, counted in the store and at the accounts service."""
     heads = _heads(connection)
     with connection.transaction():
 
