@@ -56,6 +56,7 @@ def documents() -> dict[str, Document]:
     found = {f"{each.kind}/{each.name}": plain(each) for each in load(EXAMPLE)}
     for name in ("fraud-scorer", "card-sequence"):
         found[f"ModelDeployment/{name}"] = from_folder(found[f"ModelDeployment/{name}"], EXAMPLE / "models" / name)
+    found["ModelDeployment/card-sequence"]["spec"]["runtime"] = {"type": "Native"}
     found["DecisionGraph/card-fraud"]["spec"]["runtime"] = {"type": "Embedded"}
     found["Secret/accounts-token"] = {
         "apiVersion": "v1",

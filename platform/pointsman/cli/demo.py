@@ -125,6 +125,8 @@ def _print(outcome: Outcome, found: Business, seconds: float) -> None:
     )
     reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(found.reasons.items(), key=lambda each: -each[1]))
     out().print(f"why review: {reasons}", markup=False)
+    served = ", ".join(f"{name} by {runtime}" for name, runtime in sorted(outcome.runtimes.items()))
+    out().print(f"models: {served}", markup=False)
     out().print(
         f"certificates: {outcome.certificates} (no band's error is certified yet); approval: {outcome.approval} "
         "(nobody approves a freeze before it is sent)",

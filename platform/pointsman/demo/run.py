@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -30,8 +32,10 @@ from pointsman.ledger.verify import verify
 from pointsman.library import open_resolved
 from pointsman.local.client import ControlClient
 from pointsman.local.home import Home
+from pointsman.local.model_runtimes import RUNTIMES
 from pointsman.local.postgres import PostgresServer
 from pointsman.local.secrets import FIRST_KEY, SecretStore
+from pointsman.local.triton_here import why_not_triton
 from pointsman.local.up import up
 from pointsman.store.database import APP_ROLE, connect
 
@@ -43,6 +47,7 @@ STREAM_BATCH, PACED_BATCH, HISTORY_BATCH = 1000, 50, 5000
 PACED_EVENTS, PACED_RATE = 3000, 1000.0
 DRAIN_SECONDS = 120.0
 ASSUMED = Assumptions(nightly=Nightly(), reviewers=Reviewers(), prices=Prices())
+READY_SECONDS = 300
 PENDING = "SELECT count(*) FROM outbox WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated')"
 FULL = GeneratorSettings(customers=6_000, terminals=6_000, days=HISTORY_DAYS + CHUNK_DAYS * CHUNKS)
 
@@ -74,6 +79,8 @@ class Outcome:
     freeze_seconds: tuple[float, float]
     """p50 and p95 from a decision to its observed effect"""
     certificates: str
+    runtimes: Mapping[str, str]
+    """by ModelDeployment, what serves it"""
     approval: str
     comparison: Comparison
 
@@ -162,15 +169,30 @@ def _train(client: ControlClient, example: Path, history: Transactions, stage: S
 
 
 def _apply(client: ControlClient, example: Path, stage: Stage) -> None:
-    stage.begin("applying the fraud example", None)
     token = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}}
     known = {each["metadata"]["name"] for each in client.objects("Secret")}
     documents: list[dict[str, Any]] = [plain(each) for each in load(example)]
+    if not _has_triton(stage):
+        for each in documents:
+            if each["kind"] == "ModelDeployment" and each["spec"].get("runtime", {}).get("type") == "Triton":
+                each["spec"]["runtime"] = {"type": "Native"}
+    stage.begin("applying the fraud example", None)
     if SECRET not in known:
         documents.insert(0, {**token, "stringData": {"token": secrets.token_urlsafe(32)}})
     client.apply(documents)
-    if not client.wait_ready(180, lambda text: stage.begin(text[:110], None)):
-        raise DemoFailed(f"not Ready within 180 s, {client.status()['waitingFor']}: `pointsman get` says more")
+    if not client.wait_ready(READY_SECONDS, lambda text: stage.begin(text[:110], None)):
+        raise DemoFailed(
+            f"not Ready within {READY_SECONDS} s, {client.status()['waitingFor']}: `pointsman get` says more"
+        )
+
+
+def _has_triton(stage: Stage) -> bool:
+    """Whether Triton can be had: its environment is there, or could be installed now. Elsewhere our own server is used."""
+    module = RUNTIMES["Triton"].environment
+    if why_not_triton() is not None or module is None:
+        return False
+    stage.begin("installing Triton, once (0.5 GB)", None)
+    return subprocess.run([sys.executable, "-m", module], capture_output=True, check=False).returncode == 0
 
 
 def _next_chunk(connection: psycopg.Connection[TupleRow], stream: Transactions, graph_uid: str) -> Transactions:
@@ -334,6 +356,10 @@ def _outcome(
         example_decision=str(shown[0]) if shown else None,
         freeze_seconds=tuple(waits[0]) if waits and waits[0] else (0.0, 0.0),
         certificates=graph["spec"].get("certificates", "Required"),
+        runtimes={
+            each["metadata"]["name"]: each["spec"].get("runtime", {}).get("type", "Native")
+            for each in client.objects("ModelDeployment")
+        },
         approval=target["spec"].get("approval", {}).get("type", "WhenUncertified"),
         comparison=comparison,
     )
