@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -64,3 +65,40 @@ def test_an_unknown_kind_gets_the_nearest_one(tmp_path: Path) -> None:
 def test_down_where_nothing_runs_does_nothing(tmp_path: Path) -> None:
     done = pointsman("down", home=tmp_path)
     assert (done.returncode, done.stdout.strip()) == (0, "nothing was running")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("reviews", "list"), ("decisions", "show", "x"), ("lists", "show"), ("deadletters", "list"), ("keys", "list")],
+)
+def test_what_the_api_keeps_cannot_be_asked_for_while_nothing_runs(tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = pointsman(*command, home=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: nothing is running")
+
+
+def test_a_file_that_cannot_be_read_as_events_is_told_before_anything_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "events.txt").write_text("x")
+    (tmp_path / "events.json").write_text("{")
+    unknown = pointsman("events", "send", str(tmp_path / "events.txt"), home=tmp_path)
+    assert (unknown.returncode, 'no way to read ".txt"' in unknown.stderr) == (2, True)
+    broken = pointsman("events", "send", str(tmp_path / "events.json"), home=tmp_path)
+    assert (broken.returncode, "it cannot be read" in broken.stderr) == (2, True)
+
+
+def test_the_examples_cases_pass() -> None:
+    done = pointsman("test", str(EXAMPLE), home=Path("/nonexistent"))
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "5 cases passed")
+
+
+def test_a_case_that_fails_says_which_event_and_what_it_got(tmp_path: Path) -> None:
+    folder = tmp_path / "fraud"
+    shutil.copytree(EXAMPLE, folder)
+    cases = folder / "tests" / "decisions.yaml"
+    cases.write_text(cases.read_text().replace("reasons: [AmountOverLimit]", "reasons: [TooMuch]", 1))
+    done = pointsman("test", str(folder), home=tmp_path)
+    assert done.returncode == 1
+    assert "event 1: reasons: expected ['TooMuch'], got ['AmountOverLimit']" in done.stdout
+    assert "1 of 5 cases failed" in done.stderr
+    cases.write_text("name: x\nevents: []\n")
+    assert "events: List should have at least 1 item" in pointsman("test", str(folder), home=tmp_path).stderr

@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 
 from pointsman import __version__
-from pointsman.cli import cases, decided, demo, events, explaining, lifecycle, objects
+from pointsman.cli import (
+    cases,
+    deadletters,
+    decisions,
+    demo,
+    events,
+    explaining,
+    keys,
+    lifecycle,
+    lists,
+    objects,
+    reviews,
+)
 from pointsman.cli.errors import EXIT_CODES, Exit, Failure
 
 app = typer.Typer(
@@ -26,7 +38,14 @@ app = typer.Typer(
 lifecycle.register(app)
 objects.register(app)
 explaining.register(app)
-decided.register(app)
+for name, group in (
+    ("decisions", decisions),
+    ("reviews", reviews),
+    ("deadletters", deadletters),
+    ("lists", lists),
+    ("keys", keys),
+):
+    app.add_typer(group.commands, name=name)
 events.register(app)
 cases.register(app)
 demo.register(app)

@@ -1,0 +1,42 @@
+"""`pointsman keys`: API keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pointsman.cli.api import Api
+from pointsman.cli.output import Format, out, show
+from pointsman.cli.pages import Output, ahead, page, part
+
+commands = typer.Typer(help="API keys.", no_args_is_help=True)
+
+
+@commands.command("list")
+def list_keys(output: Output = Format.TABLE) -> None:
+    """All keys; their text is not kept."""
+    columns = ("key_id", "name", "role", "created_at", "expires_at", "revoked_at")
+    page(Api().get("/v1/keys")["items"], columns, output)
+
+
+@commands.command("create")
+def create_key(
+    name: Annotated[str, typer.Argument(help="Whose key it is; reviewers are known by it.")],
+    role: Annotated[str, typer.Option(help="viewer, service, reviewer, operator or admin.")],
+    expires: Annotated[str | None, typer.Option(help="After how long it opens nothing, such as 720h.")] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make a key; it is shown this once."""
+    made = Api().post("/v1/keys", {"name": name, "role": role, "expiresAt": ahead(expires)})
+    if output is not Format.TABLE:
+        return show(made, output)
+    out().print(made["key"], markup=False)
+    return None
+
+
+@commands.command("revoke")
+def revoke_key(key: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]) -> None:
+    """End a key; it opens nothing from two seconds later on."""
+    Api().delete(f"/v1/keys/{part(key)}")
+    out().print("revoked", markup=False)

@@ -1,0 +1,84 @@
+"""`pointsman reviews`: what waits for people, and what they say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from pointsman.cli.api import Api, watch
+from pointsman.cli.output import Format, out
+from pointsman.cli.pages import Graph, Limit, Output, Watch, page, part, tell
+
+commands = typer.Typer(help="What waits for people.", no_args_is_help=True)
+
+
+@commands.command("list")
+def list_reviews(
+    graph: Graph = None,
+    state: Annotated[str, typer.Option(help="open, decided or expired.")] = "open",
+    case: Annotated[str | None, typer.Option(help="Only items of this case.")] = None,
+    limit: Limit = 20,
+    watching: Watch = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Items in the order in which they should be worked."""
+    api = Api()
+    name = api.graph(graph)
+
+    def once() -> None:
+        found = api.get("/v1/reviews", graph=name, state=state, case=case, limit=limit)
+        columns = ("review_id", "case_key", "priority", "reasons", "deadline_at", "lease_owner", "verdict")
+        page(found["items"], columns, output)
+
+    watch(once, forever=watching)
+
+
+@commands.command("show")
+def show_review(review: Annotated[str, typer.Argument(help="The item's id.")], output: Output = Format.TABLE) -> None:
+    """An item with everything behind its decision."""
+    from pointsman.cli.explaining import told
+
+    def order(item: dict[str, Any]) -> dict[str, Any]:
+        return {**{key: value for key, value in item.items() if key != "behind"}, "decision": told(item["behind"])}
+
+    tell(Api().get(f"/v1/reviews/{part(review)}"), output, order)
+
+
+@commands.command("claim")
+def claim_review(
+    review: Annotated[str | None, typer.Argument(help="The item; left out, the first of the queue.")] = None,
+    graph: Graph = None,
+    minutes: Annotated[float, typer.Option(min=0.2, max=60, help="How long to hold the case.")] = 15,
+    output: Output = Format.TABLE,
+) -> None:
+    """Hold an item and its case, so that nobody else decides it."""
+    api, lease = Api(), {"leaseSeconds": round(minutes * 60)}
+    if review is not None:
+        items = api.post(f"/v1/reviews/{part(review)}/claim", lease)["items"]
+    else:
+        items = api.post("/v1/reviews/claim", {**lease, "graph": api.graph(graph)})["items"]
+    if not items and output is Format.TABLE:
+        out().print("nothing waits", markup=False)
+        return
+    page(items, ("review_id", "case_key", "priority", "reasons", "lease_until"), output)
+
+
+@commands.command("release")
+def release_review(review: Annotated[str, typer.Argument(help="The item's id.")]) -> None:
+    """Give a case back."""
+    out().print(f"{Api().post(f'/v1/reviews/{part(review)}/release')['released']} items released", markup=False)
+
+
+@commands.command("decide")
+def decide_review(
+    review: Annotated[str, typer.Argument(help="The item's id.")],
+    verdict: Annotated[str, typer.Argument(help="One of the graph's verdicts.")],
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is recorded.")],
+    item_only: Annotated[bool, typer.Option("--item-only", help="Leave the case's other items open.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Give a verdict on a case that you hold."""
+    body = {"verdict": verdict, "reason": reason, "scope": "Item" if item_only else "Case"}
+    items = Api().post(f"/v1/reviews/{part(review)}/verdict", body)["items"]
+    page(items, ("review_id", "case_key", "state", "verdict", "reviewer"), output)
