@@ -273,7 +273,7 @@ def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_dou
     seed = time.time_ns()
     chance = random.Random(seed)
     lines = as_json_lines(generate(FULL).split(FULL.day(HISTORY_DAYS + CHUNK_DAYS))[1])[:16_000]
-    wanted = {orjson.loads(line)["transaction_id"] for line in lines}
+    wanted = {id_ for line in lines if isinstance(id_ := orjson.loads(line).get("transaction_id"), str)}
     url = client.get("DecisionGraph", "card-fraud")["status"]["url"]
     key = SecretStore(home.secrets).get(*FIRST_KEY) or ""
 
@@ -307,7 +307,6 @@ def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_dou
     assert found.broken() == (), f"seed {seed}"
     assert wanted <= {id_ for (id_,) in rows}, f"seed {seed}: events are lost"
     assert sent.decided + sent.duplicates + sent.dead_letters == len(lines)
-    assert sent.retries > 0
 
 
 def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient, home: Home) -> None:
