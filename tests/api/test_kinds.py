@@ -126,7 +126,12 @@ REFUSED: list[tuple[str, Changes, str, str]] = [
     (MODEL, {"spec__model__digest": "sha256:abc"}, "spec.model.digest", "64 hexadecimal digits"),
     (MODEL, {"spec__runtime": {"type": "Container"}}, "spec.runtime.container", 'type Container needs "container"'),
     (MODEL, {"spec__runtime": {"type": "ServingRuntime"}}, "spec.runtime.servingRuntimeRef", "needs"),
-    (MODEL, {"spec__runtime__triton": {"instances": 2}}, "spec.runtime.triton", "belongs to type Triton"),
+    (
+        MODEL,
+        {"spec__runtime": {"type": "Native", "triton": {"instances": 2}}},
+        "spec.runtime.triton",
+        "belongs to type Triton",
+    ),
     (
         MODEL,
         {"spec__runtime": {"type": "Container", "container": {"image": "a", "env": [{"name": "A"}]}}},

@@ -54,3 +54,9 @@ def test_haproxy_takes_what_is_rendered_with_and_without_graphs(tmp_path: Path) 
             [get_haproxy_binary(), "-c", "-f", str(file)], capture_output=True, text=True, check=False
         )
         assert checked.returncode == 0, checked.stderr
+
+
+def test_a_graph_that_has_no_replica_yet_is_not_said_to_be_unknown() -> None:
+    (rule,) = [line for line in backend(rendered(*ROUTES), "graph-fraud") if line.startswith("http-response")]
+    assert "status 503" in rule
+    assert "if { status 404 }" in rule

@@ -22,6 +22,11 @@ from pointsman.local.processes import Observed, ProcessSpec, State
 log = structlog.get_logger()
 
 GATEWAY = "pointsman-gateway"
+STARTING = (
+    "http-response return status 503 content-type application/json hdr retry-after 2 "
+    'lf-string \'{"error":"the graph is being started: try again"}\' if { status 404 }'
+)
+"""A graph's own ingress knows the path of its decisions; what answers 404 is Ray's proxy, while the graph has no replica."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,7 @@ def render(routes: tuple[Route, ...], *, bind: str, api: str) -> str:
     backends, uses = list[str](), list[str]()
     for route in sorted(routes, key=lambda each: each.graph):
         uses.append(f"    use_backend graph-{route.graph} if {{ path /v1/graphs/{route.graph}/decisions }}")
-        backends += [f"backend graph-{route.graph}", "    option redispatch 1"]
+        backends += [f"backend graph-{route.graph}", "    option redispatch 1", f"    {STARTING}"]
         if route.replica is not None and route.replica != route.ingress:
             backends.append(
                 f"    server replica {route.replica} check inter 1s fall 1 rise 1 on-marked-down shutdown-sessions"
