@@ -1,5 +1,5 @@
 # Every target does its own set-up. Needs Python 3.11 to 3.13 and make; all else comes from requirements/*.txt.
-.PHONY: help demo test test-fast lint format bench crds lock clean
+.PHONY: help demo test test-fast lint format bench bench-memory crds lock clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -26,7 +26,7 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY) ## Watch models decide a stream of card transactions, end to end
 	@POINTSMAN_HOME="$${POINTSMAN_HOME:-$(CURDIR)/.pointsman}" $(BIN)/pointsman demo
 
-test: $(READY) ## Run all tests (minutes: real PostgreSQL, MLflow, Ray)
+test: $(READY) ## Run all tests (half an hour: real PostgreSQL, MLflow, Ray, Kubernetes; its first run builds Kubernetes)
 	@$(BIN)/pytest
 
 test-fast: $(READY) ## Run the tests that take under a minute together
@@ -43,8 +43,18 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(READY) ## Measure: events a second of the stream, and where the time goes, by node
+bench: $(READY) ## Measure beside KServe, Triton, Ray Serve and Feast (20 min; needs wrk); writes docs/performance.md
+	@command -v wrk >/dev/null || { echo 'wrk makes the load: on Debian or Ubuntu, apt-get install wrk'; exit 1; }
+	@$(BIN)/python -m pointsman_serving.kserve_python.environment
+	@$(BIN)/python -m pointsman_serving.triton.environment
 	@$(BIN)/python benchmarks/stream.py
+	@$(BIN)/python benchmarks/features.py
+	@$(BIN)/python benchmarks/peers/run.py
+	@$(BIN)/python benchmarks/page.py
+
+bench-memory: $(READY) ## Measure: a million events, and what memory does meanwhile (10 min)
+	@$(BIN)/python benchmarks/memory.py
+	@$(BIN)/python benchmarks/page.py
 
 crds: $(READY) ## Generate manifests/crds from the kinds
 	@$(BIN)/python -m pointsman.api.crds

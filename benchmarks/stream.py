@@ -1,65 +1,64 @@
-"""Events a second of the stream, and where the time goes, by node: `make bench`.
+"""Events a second of the stream, where the time goes, by node, and what a batch costs that can be counted: `make bench`.
 
-Runs the fraud example on the hosts' engine over an embedded PostgreSQL in this process, with every model inline, in batches of
-1,000, one being decided while the one before is written, several rounds; prints and writes benchmarks/results/stream.json.
-The demo reports the same for Ray Serve.
+Batches of 1,000, one being decided while the one before is written; then batches of one. Writes benchmarks/results/stream.json.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import statistics
+import sys
 import tempfile
 import time
+from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from uuid import uuid4
+from types import CodeType, FrameType
+from typing import Any
 
-import orjson
+import psycopg
+from engine import machine, opened, store, submission, write
 
-from pointsman.decisions.commit import Committer
-from pointsman.decisions.engine import Engine, Submission
+from pointsman.decisions.engine import Engine
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.transactions import as_json_lines
-from pointsman.library import load
-from pointsman.local.home import Home
-from pointsman.local.postgres import running_postgres
-from pointsman.store.database import APP_ROLE, OWNER_ROLE
-from pointsman.store.migrate import migrate
-from pointsman_serving.graph.host import settle_interpreter
+from pointsman.local.postgres import PostgresServer
 
-ROOT = Path(__file__).parent.parent
-ROUNDS, BATCH = 5, 1000
+ROUNDS, BATCH, SINGLES, COUNTED = 5, 1000, 200, 10
+FSYNCS = "SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal'"
 
 
 def main() -> None:
-    library = load(ROOT / "manifests" / "examples" / "fraud")
-    lines = as_json_lines(generate(GeneratorSettings(days=6)))
-    per_round = len(lines) // ROUNDS // BATCH * BATCH
+    """Run it all."""
+    lines = as_json_lines(generate(GeneratorSettings(days=8)))
+    with store() as server:
+        engine = opened(server)
+        per_round = BATCH * 10
+        stream, rest = lines[: ROUNDS * per_round], iter(lines[ROUNDS * per_round :])
+        speed = streamed(engine, stream, per_round)
+        steps = by_step(engine)
+        engine.stats.seconds.clear()
+        engine.stats.rows.clear()
+        for _ in range(SINGLES):
+            engine.process([submission([next(rest)])])
+        alone = by_step(engine)
+        engine.close()
+        counts = counted(server, [next(rest) for _ in range((COUNTED + 3) * BATCH)])
+    result = {**machine(), **speed, "us_per_event_by_step": steps, "us_alone_by_step": alone, "counts": counts}
+    write("stream", result)
+    print(speed, counts)  # noqa: T201
+
+
+def streamed(engine: Engine, lines: list[bytes], per_round: int) -> dict[str, Any]:
+    """Events a second, round by round, and the CPU that this process takes for one."""
     rates, cpu = list[float](), list[float]()
-    settle_interpreter()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        running_postgres(Home(folder)) as server,
-        ThreadPoolExecutor(max_workers=1) as thread,
-    ):
-        migrate(server.url("pointsman", OWNER_ROLE))
-        committer = Committer(
-            server.url("pointsman", APP_ROLE), graph_uid=uuid4(), stream_uid=library.graph.resolved.stream_uid
-        )
-        engine = Engine(library.graph, library._ports, committer)
-        engine.open()
-        for number in range(ROUNDS):
-            chunk = lines[number * per_round : (number + 1) * per_round]
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        for start in range(0, len(lines), per_round):
+            chunk = lines[start : start + per_round]
             began, used = time.perf_counter(), time.process_time()
             writing: Future[object] | None = None
             for at in range(0, len(chunk), BATCH):
-                events = [orjson.loads(line) for line in chunk[at : at + BATCH]]
-                decided = engine.decide([Submission(events=events, arrived=time.monotonic(), synchronous=False)])
+                decided = engine.decide([submission(chunk[at : at + BATCH])])
                 if writing is not None:
                     writing.result()
                 writing = thread.submit(engine.commit, decided)
@@ -67,25 +66,102 @@ def main() -> None:
                 writing.result()
             rates.append(len(chunk) / (time.perf_counter() - began))
             cpu.append((time.process_time() - used) / len(chunk) * 1e6)
-        engine.close()
-    steps = {name: round(seconds / engine.stats.rows[name] * 1e6, 2) for name, seconds in engine.stats.seconds.items()}
-    result = {
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
-        "versions": {name: version(name) for name in ("onnxruntime", "psycopg", "numpy", "orjson")},
+    return {
         "events_per_second": {
             "median": round(statistics.median(rates)),
             "min": round(min(rates)),
             "max": round(max(rates)),
         },
         "host_cpu_us_per_event": round(statistics.median(cpu), 1),
-        "us_per_event_by_step": steps,
     }
-    print(json.dumps(result, indent=2))  # noqa: T201
-    target = ROOT / "benchmarks" / "results" / "stream.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def by_step(engine: Engine) -> dict[str, float]:
+    """Microseconds an event, by node and step."""
+    stats = engine.stats
+    return {name: round(seconds / stats.rows[name] * 1e6, 2) for name, seconds in stats.seconds.items()}
+
+
+def counted(server: PostgresServer, lines: list[bytes]) -> dict[str, Any]:
+    """Statements and WAL flushes a batch, bytes of WAL an event, and what Python runs for each event.
+
+    A loop is a code object of which a line runs for every event: it is found by comparing a batch with one of twice the size.
+    """
+    with psycopg.connect(server.url("pointsman"), autocommit=True) as probe:
+
+        def one(query: str) -> int:
+            row = probe.execute(query).fetchone()  # type: ignore[arg-type]
+            assert row is not None
+            return int(row[0])
+
+        engine = opened(server)
+        engine.process([submission(lines[:BATCH])])
+        statements = _statements(engine, lines[BATCH : 2 * BATCH])
+        lines = lines[2 * BATCH :]
+        engine.close()
+        time.sleep(1)  # a backend's statistics are there when it has ended
+        fsyncs, bytes_ = one(FSYNCS), one("SELECT pg_current_wal_lsn() - '0/0'")
+        engine = opened(server)
+        for at in range(0, COUNTED * BATCH, BATCH):
+            engine.process([submission(lines[at : at + BATCH])])
+        bytes_ = one("SELECT pg_current_wal_lsn() - '0/0'") - bytes_
+        engine.close()
+        time.sleep(1)
+        fsyncs = one(FSYNCS) - fsyncs
+    return {
+        "statements_per_batch": statements,
+        "wal_fsyncs_per_batch": round(fsyncs / COUNTED, 2),
+        "wal_bytes_per_event": round(bytes_ / COUNTED / BATCH),
+        **_loops(server, lines[COUNTED * BATCH :]),
+    }
+
+
+def _statements(engine: Engine, lines: list[bytes]) -> int:
+    """What libpq sends for one batch, by its own trace."""
+    with tempfile.TemporaryFile("w+b") as file:
+        servers = [engine._committer.connection.pgconn, engine._committer.lookups.pgconn]
+        for each in servers:
+            each.trace(file.fileno())
+        engine.process([submission(lines)])
+        for each in servers:
+            each.untrace()
+        file.seek(0)
+        said = [line.split("\t") for line in file.read().decode("utf-8", "replace").splitlines()]
+    return sum(len(parts) > 3 and parts[1] == "F" and parts[3] in {"Query", "Execute"} for parts in said)
+
+
+def _loops(server: PostgresServer, lines: list[bytes]) -> dict[str, Any]:
+    engine = opened(server)
+    seen = list[Counter[CodeType]]()
+    at = 0
+    for size in (100, 200, 400):
+        batch, at = submission(lines[at : at + size]), at + size
+        ran = Counter[CodeType]()
+
+        def trace(frame: FrameType, event: str, _: object, ran: Counter[CodeType] = ran) -> Any:
+            if event == "line":
+                ran[frame.f_code] += 1
+            return trace
+
+        sys.settrace(trace)
+        try:
+            engine.process([batch])
+        finally:
+            sys.settrace(None)
+        seen.append(ran)
+    engine.close()
+    _, small, large = seen
+    more = {code: (large[code] - small[code]) / 200 for code in large}
+    loops = {code: lines for code, lines in more.items() if lines >= 0.9}
+    return {
+        "python_lines_per_event": round(sum(max(0.0, lines) for lines in more.values()), 1),
+        "python_loops_per_event": len(loops),
+        "loops": sorted(
+            f"{Path(code.co_filename).name}:{code.co_qualname} {lines:.1f}" for code, lines in loops.items()
+        ),
+    }
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

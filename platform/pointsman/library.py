@@ -80,9 +80,9 @@ class GraphLibrary:
             concluded = triage(self.graph, evaluation, np.zeros(len(accepted.positions), dtype=np.bool_))
             self._state.commit()
             bands = [*self.graph.band_names, None]
-            for at, event, score, band, outcome, reasons in zip(
+            for at, event_id, score, band, outcome, reasons in zip(
                 accepted.positions,
-                accepted.events,
+                accepted.events.ids,
                 evaluation.score.tolist(),
                 concluded.band.tolist(),
                 concluded.outcomes,
@@ -90,7 +90,7 @@ class GraphLibrary:
                 strict=True,
             ):
                 answers[at] = {
-                    "id": event.event_id,
+                    "id": event_id,
                     "outcome": outcome,
                     "band": bands[band],
                     "score": None if np.isnan(score) else score,

@@ -8,6 +8,7 @@ import contextlib
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from pointsman_serving.graph.app import GraphApp
 from pointsman_serving.graph.config import HostConfig
@@ -25,7 +26,13 @@ async def serve(config: HostConfig) -> None:
             port=config.port,
             log_config=None,
             access_log=False,
+            loop="none",
+            http="httptools",
+            ws="none",
             lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=10,
         )
     )
@@ -49,7 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pointsman_serving.embedded", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the host's configuration, a JSON file")
     log_as_json()
-    asyncio.run(serve(HostConfig.read(parser.parse_args().config)))
+    uvloop.run(serve(HostConfig.read(parser.parse_args().config)))
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ def test_brackets_inside_strings_do_not_nest() -> None:
 def test_events_are_not_taken_here_but_by_the_graph(call, graph) -> None:
     answer = call("POST", f"/v1/graphs/{graph}/decisions", json={"transaction_id": "t"})
     assert (answer.status_code, "is not served now" in answer.json()["error"]) == (503, True)
+    assert call("POST", f"/v1/graphs/{graph}/decisions", content=b'{"a": 1}\n{"a": 2}').status_code == 503
     assert call("POST", "/v1/graphs/none/decisions", json={"transaction_id": "t"}).status_code == 404
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -17,15 +19,19 @@ import psutil
 import pytest
 
 from pointsman.api.documents import load, plain
+from pointsman.demo.generator import generate
 from pointsman.demo.report import business
-from pointsman.demo.run import Outcome, Stage, run
+from pointsman.demo.run import CHUNK_DAYS, FULL, HISTORY_DAYS, PENDING, Outcome, Stage, conservation, run
+from pointsman.demo.streaming import send
+from pointsman.demo.transactions import as_json_lines
 from pointsman.local.client import ControlClient, NotRunning
 from pointsman.local.home import Home
 from pointsman.local.keeper import keeper_of
-from pointsman.local.leftovers import marked
+from pointsman.local.leftovers import CHILD, marked
 from pointsman.local.postgres import PostgresServer
 from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.up import down, up
+from pointsman.store.database import APP_ROLE, connect
 
 pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
@@ -76,10 +82,12 @@ def component(client: ControlClient, name: str) -> dict[str, object]:
         return {}
 
 
-def decide(client: ControlClient, home: Home, event_id: str, card: str = "card-x") -> httpx2.Response:
+def decide(
+    client: ControlClient, home: Home, event_id: str, card: str = "card-x", at: str = "2026-04-05T01:00:00Z"
+) -> httpx2.Response:
     event = {
         "transaction_id": event_id,
-        "occurred_at": "2026-04-05T01:00:00Z",
+        "occurred_at": at,
         "amount": "12.50",
         "card_id": card,
         "terminal_id": "terminal-x",
@@ -234,6 +242,84 @@ def test_the_graph_decides_again_whatever_of_ray_is_killed(client: ControlClient
     assert decide(client, home, f"before-{part}").json()["duplicate"] is True
 
 
+VICTIMS = (
+    ("model-card-sequence", ""),
+    ("dispatcher", ""),
+    ("accounts", ""),
+    ("postgres", ""),
+    ("pointsman-api", ""),
+    ("pointsman-gateway", ""),
+    ("graph-card-fraud", "ray::ServeReplica"),
+    ("graph-card-fraud", "haproxy"),
+    ("", "pointsman.local.supervisor"),
+)
+"""The supervised child that a process belongs to, and a part of its command."""
+
+
+def kill_one(home: Home, child: str, part: str) -> None:
+    """kill -9 of the first process that fits."""
+    for each in marked(home.instance):
+        try:
+            fits = each.environ().get(CHILD, "").startswith(child) and part in " ".join(each.cmdline()).split(" -f ")[0]
+        except psutil.Error:
+            continue
+        if fits:
+            each.kill()
+            return
+    raise AssertionError(f"nothing runs that is {child} {part}")
+
+
+def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_doubled(
+    client: ControlClient, home: Home
+) -> None:
+    seed = time.time_ns()
+    chance = random.Random(seed)
+    lines = as_json_lines(generate(FULL).split(FULL.day(HISTORY_DAYS + CHUNK_DAYS))[1])[:16_000]
+    wanted = {id_ for line in lines if isinstance(id_ := orjson.loads(line).get("transaction_id"), str)}
+    url = client.get("DecisionGraph", "card-fraud")["status"]["url"]
+    key = SecretStore(home.secrets).get(*FIRST_KEY) or ""
+
+    def is_whole() -> bool:
+        try:
+            return client.wait_ready(1)
+        except NotRunning:
+            return False
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        sending = thread.submit(send, url, lines, key=key, batch=100, rate=400, patience_seconds=300)
+        for child, part in chance.sample(VICTIMS, 3):
+            time.sleep(chance.uniform(0.5, 4))  # a random moment, and not a wait for anything
+            kill_one(home, child, part)
+            until(is_whole, 240)
+        sent = sending.result()
+    server = PostgresServer(home)
+    with connect(server.url("pointsman", APP_ROLE)) as connection:
+
+        def is_drained() -> bool:
+            with connection.transaction():
+                row = connection.execute(PENDING).fetchone()
+            return row == (0,)
+
+        accounts = client.get("ActionTarget", "accounts")["status"]["address"]
+
+        def is_back() -> bool:
+            try:
+                return httpx2.get(accounts, trust_env=False).status_code < 500
+            except httpx2.TransportError:
+                return False
+
+        until(is_back)  # it may have been the last one killed, and nothing asked it since
+        until(is_drained, 120)
+        found = conservation(home, accounts, connection)
+        with connection.transaction():
+            rows = connection.execute(
+                "SELECT event_id FROM decisions UNION SELECT event_id FROM dead_letters WHERE event_id IS NOT NULL"
+            ).fetchall()
+    assert found.broken() == (), f"seed {seed}"
+    assert wanted <= {id_ for (id_,) in rows}, f"seed {seed}: events are lost"
+    assert sent.decided + sent.duplicates + sent.dead_letters == len(lines)
+
+
 def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient, home: Home) -> None:
     before = client.get("DecisionGraph", "card-fraud")["status"]["revision"]
     version = client.get("ModelDeployment", "fraud-scorer")["status"]["version"]
@@ -269,7 +355,7 @@ def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_
     until(lambda: client.get("DecisionGraph", "card-fraud")["status"].get("runtime") == "Embedded")
     assert client.wait_ready(60)
     assert decide(client, home, "on-ray").json()["duplicate"] is True
-    assert decide(client, home, "embedded-1", "card-y").json()["outcome"] == "approve"
+    assert decide(client, home, "embedded-1", "card-y", at="2026-04-06T20:00:00Z").json()["outcome"] == "approve"
 
 
 def test_a_killed_supervisor_is_replaced_and_everything_with_it(client: ControlClient, home: Home) -> None:

@@ -233,7 +233,7 @@ def record(cursor: Cursor[TupleRow], outcomes: Sequence[Outcome], *, owner: str,
                     body,
                 )
             )
-    append_leaves(cursor, kind="effect", refs=effect_ids, bodies=bodies)
+    append_leaves(cursor.connection, kind="effect", refs=[each.bytes for each in effect_ids], bodies=bodies)
     return Recorded(
         written=written,
         stale=tuple(each.claim.action_id for each in outcomes if each.claim.action_id not in written),

@@ -130,6 +130,7 @@ class Reason(StrEnum):
     ApprovalNotAvailable = "ApprovalNotAvailable", "The action needs an approval that cannot be given here."
     InvalidParameter = "InvalidParameter", "A parameter of an action has no usable value."
     Duplicate = "Duplicate", "The same event was already decided; the same answer is given."
+    RecordDropped = "RecordDropped", "The event was decided, and its record was dropped with its day."
     Replayed = "Replayed", "The decision was computed again from its record."
     ReviewExpired = "ReviewExpired", "Nobody decided the item before its deadline."
     ReviewEscalated = "ReviewEscalated", "Nobody decided the item before its deadline, so it comes first."

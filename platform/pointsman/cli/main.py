@@ -20,6 +20,7 @@ from pointsman.cli import (
     lifecycle,
     lists,
     objects,
+    retention,
     reviews,
 )
 from pointsman.cli.errors import EXIT_CODES, Exit, Failure
@@ -44,6 +45,7 @@ for name, group in (
     ("deadletters", deadletters),
     ("lists", lists),
     ("keys", keys),
+    ("retention", retention),
 ):
     app.add_typer(group.commands, name=name)
 events.register(app)

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from psycopg.rows import dict_row
-from pydantic import ConfigDict
 
-from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheStore, cursor, read_cursor
+from pointsman.console.asking import After, Limit, Refused, Short, TheStore, cursor, read_cursor
 from pointsman.decisions.queries import DecisionNotFound, explain
 
 router = APIRouter()
@@ -25,21 +24,31 @@ ORDER BY seq DESC LIMIT %(limit)s
 """
 
 
-class Event(Asked):
-    """One event, as the graph's stream declares it; its fields are those of the contract."""
+EVENT = {"type": "object", "description": "as the graph's stream declares it"}
+EVENTS = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"anyOf": [EVENT, {"type": "array", "items": EVENT}]}},
+            "application/x-ndjson": {"schema": {"type": "string"}},
+        },
+    }
+}
 
-    model_config = ConfigDict(extra="allow")
 
-
-@router.post("/v1/graphs/{graph}/decisions", tags=["decisions"], summary="Decide one event, or a batch")
-def decide(graph: Short, body: Event | list[Event], store: TheStore) -> dict[str, Any]:  # noqa: ARG001
+@router.post(
+    "/v1/graphs/{graph}/decisions",
+    tags=["decisions"],
+    summary="Decide one event, or a batch",
+    openapi_extra=EVENTS,
+)
+def decide(graph: Short, store: TheStore) -> dict[str, Any]:
     """Answered by the graph's own ingress, to which the gateway leads. The event's id makes it idempotent: the same
     body again gets the same answer, another body 422. A batch is a list, `{"events": […]}`, or NDJSON.
     """
-    found = store.graph(graph)
-    if found.address is None:
-        raise Refused(503, f'graph "{graph}" is not served now: `pointsman describe pdg {graph}` says why', 2)
-    raise Refused(421, f'graph "{graph}" takes events at {found.address}', None)
+    store.graph(graph)
+    # Whoever comes here came while the gateway knew no way to the graph, whatever its status still says: it is to try again.
+    raise Refused(503, f'graph "{graph}" is not served now: `pointsman describe pdg {graph}` says why', 2)
 
 
 @router.get("/v1/decisions", tags=["decisions"], summary="Decisions, newest first")

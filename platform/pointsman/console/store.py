@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -37,9 +39,14 @@ class Graph:
 
     name: str
     uid: UUID
-    document: DecisionGraph
+    applied: Mapping[str, Any]
     address: str | None
     """Where its ingress takes events; None while it is not served."""
+
+    @cached_property
+    def document(self) -> DecisionGraph:
+        """What was applied."""
+        return DecisionGraph.model_validate(self.applied)
 
 
 class Store:
@@ -81,12 +88,7 @@ class Store:
         with self.connection() as connection:
             rows = connection.execute(GRAPHS).fetchall()
         return [
-            Graph(
-                name=name,
-                uid=uid,
-                document=DecisionGraph.model_validate(document),
-                address=status.get("address"),
-            )
+            Graph(name=name, uid=uid, applied=document, address=status.get("address"))
             for name, uid, document, status in rows
         ]
 

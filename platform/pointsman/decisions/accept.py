@@ -10,26 +10,26 @@ import numpy as np
 
 from pointsman.api.reasons import Reason
 from pointsman.columns import Column
-from pointsman.decisions.record import DeadLetter, EventRow, KnownDecision
+from pointsman.decisions.record import DeadLetter, Events, KnownDecision
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.contract import Contract
 from pointsman.graphs.identity import canonical, dead_letter_id, decision_ids, digest
 
-Known = Callable[[Sequence[UUID]], Mapping[UUID, KnownDecision]]
+Known = Callable[[Sequence[bytes]], Mapping[bytes, KnownDecision]]
 """Looks up which decisions are recorded already: one call a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accepted:
-    """A batch, sorted out. `positions` are the rows that go on; the four lists below are aligned with it."""
+    """A batch, sorted out. `positions` are the rows that go on; events, ids and columns are aligned with it."""
 
     positions: list[int]
-    events: list[EventRow]
-    decision_ids: list[UUID]
+    events: Events
+    decision_ids: list[bytes]
     columns: Mapping[str, Column]
     dead_letters: Mapping[int, DeadLetter]
     """by row"""
-    recorded: Mapping[int, tuple[UUID, KnownDecision]]
+    recorded: Mapping[int, tuple[bytes, KnownDecision]]
     """by row: a duplicate of an event whose decision is recorded"""
     repeated: Mapping[int, int]
     """by row: a duplicate of this earlier row of the same batch"""
@@ -40,22 +40,21 @@ def event_columns(columns: Mapping[str, Column]) -> dict[str, Column]:
     return {f"event.{name}": column for name, column in columns.items()}
 
 
-def event_rows(
-    contract: Contract, rows: Sequence[object], columns: Mapping[str, Column], arrived: int
-) -> list[EventRow]:
-    """Rows to store for events that hold their contract; `arrived` (µs) stands in where the source names no known time."""
-    times = columns[contract.time].values.tolist()
+def stored_events(contract: Contract, rows: Sequence[object], columns: Mapping[str, Column], arrived: int) -> Events:
+    """What is stored of events that hold their contract; `arrived` (µs) stands in where the source names no known time."""
     known_at = [arrived] * len(rows)
     if contract.known_at is not None:
         column = columns[contract.known_at]
         known = column.values if column.missing is None else np.where(column.missing, arrived, column.values)
         known_at = known.tolist()
     bodies = [canonical(row) for row in rows]
-    ids = columns[contract.id].values.tolist()
-    return [
-        EventRow(event_id=id_, digest=digest(body), body=body, event_time=time, known_at=known)
-        for id_, body, time, known in zip(ids, bodies, times, known_at, strict=True)
-    ]
+    return Events(
+        ids=columns[contract.id].values.tolist(),
+        digests=[digest(body) for body in bodies],
+        bodies=bodies,
+        times=columns[contract.time].values.tolist(),
+        known_at=known_at,
+    )
 
 
 def accept(graph: CompiledGraph, rows: Sequence[object], known: Known, *, source: str, arrived: int) -> Accepted:
@@ -70,32 +69,31 @@ def accept(graph: CompiledGraph, rows: Sequence[object], known: Known, *, source
         for broken in batch.broken
     }  # fmt: skip
     good = batch.good.tolist()
-    events = event_rows(contract, [rows[at] for at in good], batch.columns, arrived)
-    ids = decision_ids(uid, [event.event_id for event in events])
+    events = stored_events(contract, [rows[at] for at in good], batch.columns, arrived)
+    ids = decision_ids(uid, events.ids)
     found = known(ids) if ids else {}
-    recorded, repeated = dict[int, tuple[UUID, KnownDecision]](), dict[int, int]()
+    recorded, repeated = dict[int, tuple[bytes, KnownDecision]](), dict[int, int]()
     columns: Mapping[str, Column] = event_columns(batch.columns)
     first = dict(zip(reversed(ids), range(len(ids) - 1, -1, -1), strict=True))
     if found or len(first) < len(ids):
         keep = list[int]()
-        for index, (id_, event, row) in enumerate(zip(ids, events, good, strict=True)):
+        for index, (id_, row) in enumerate(zip(ids, good, strict=True)):
             earlier = found.get(id_)
             if earlier is None and first[id_] == index:
                 keep.append(index)
                 continue
-            before = earlier.event_digest if earlier is not None else events[first[id_]].digest
-            if before != event.digest:
-                message = f'another event was recorded with the id "{event.event_id}"'
-                dead[row] = _dead_letter(
-                    uid, source, event.event_id, rows[row], Reason.EventConflict, contract.id, message
-                )
+            before = earlier.event_digest if earlier is not None else events.digests[first[id_]]
+            if before != events.digests[index]:
+                event_id = events.ids[index]
+                message = f'another event was recorded with the id "{event_id}"'
+                dead[row] = _dead_letter(uid, source, event_id, rows[row], Reason.EventConflict, contract.id, message)
             elif earlier is not None:
                 recorded[row] = (id_, earlier)
             else:
                 repeated[row] = good[first[id_]]
         where = np.array(keep, dtype=np.intp)
         columns = {name: column.take(where) for name, column in columns.items()}
-        events, ids = [events[at] for at in keep], [ids[at] for at in keep]
+        events, ids = events.take(keep), [ids[at] for at in keep]
         good = [good[at] for at in keep]
     return Accepted(
         positions=good,

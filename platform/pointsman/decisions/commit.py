@@ -6,40 +6,21 @@ gone at the head's row and is fenced. So the duplicates that `known` found befor
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
-from pointsman.decisions.record import (
-    ActionRow,
-    DeadLetter,
-    DecisionRow,
-    EventRow,
-    KnownDecision,
-    Records,
-    ReviewRow,
-)
-from pointsman.ledger.append import append_leaves
-from pointsman.store.binary_copy import (
-    always,
-    byteas,
-    copy_rows,
-    float8s,
-    int8s,
-    labels,
-    moments,
-    text_arrays,
-    texts,
-    timestamps,
-    uuids,
-)
+from pointsman.decisions.record import ActionRow, DeadLetter, Events, KnownDecision, Records, ReviewRow
+from pointsman.ledger.append import committed
+from pointsman.store import arrays
+from pointsman.store.arrays import Parameter, Statement, date_of
 from pointsman.store.database import connect
-
-OUTBOX_CHANNEL = "pointsman_outbox"
 
 OPEN = """
 INSERT INTO graph_heads (graph_uid, epoch) VALUES (%s, 1)
@@ -50,11 +31,18 @@ ADVANCE = """
 UPDATE graph_heads SET next_seq = next_seq + %s, received = received + %s, duplicates = duplicates + %s
 WHERE graph_uid = %s AND epoch = %s AND next_seq = %s
 """
-COUNT_DUPLICATES = "UPDATE graph_heads SET duplicates = duplicates + %s WHERE graph_uid = %s"
-KNOWN = "SELECT decision_id, event_digest, day FROM decision_keys WHERE decision_id = ANY(%s)"
+KNOWN = "SELECT decision_id, event_digest, day FROM decision_keys WHERE decision_id = ANY($1)"
+COMMIT = f"SELECT pointsman_commit({', '.join(f'${number}' for number in range(1, 27))})"
+EVENTS = """
+INSERT INTO events (day, stream_uid, history_position, event_id, digest, body, event_time, known_at)
+SELECT $1, $2, $3 + e.number - 1, e.event_id, e.digest, e.body, e.event_time, e.known_at
+FROM unnest($4, $5, $6, $7, $8) WITH ORDINALITY AS e (event_id, digest, body, event_time, known_at, number)
+ON CONFLICT DO NOTHING
+"""
 
-STAGE = "CREATE TEMPORARY TABLE IF NOT EXISTS staged_events (LIKE events) ON COMMIT DELETE ROWS"
-UNSTAGE = "INSERT INTO events SELECT * FROM staged_events ON CONFLICT DO NOTHING"
+
+TRUE = b"\1"
+NOT_CONNECTED = "the decision store is not connected"
 
 
 class Fenced(Exception):
@@ -68,7 +56,7 @@ class Commit:
     first_seq: int
     received: int
     duplicates: int
-    events: Sequence[EventRow]
+    events: Events
     records: Records
     dead_letters: Sequence[DeadLetter]
     decided_at: datetime
@@ -83,6 +71,8 @@ class Committer:
         self._url, self._graph_uid, self._stream_uid = url, graph_uid, stream_uid
         self._connection: psycopg.Connection[TupleRow] | None = None
         self._lookups: psycopg.Connection[TupleRow] | None = None
+        self._commit: Statement | None = None
+        self._known: Statement | None = None
         self._days = set[date]()
         self.epoch = -1
         self.next_seq = -1
@@ -93,16 +83,14 @@ class Committer:
         Raises psycopg.OperationalError while the server is away.
         """
         self.close()
-        connection = connect(self._url)
-        with connection.transaction():
-            row = connection.execute(OPEN, (self._graph_uid,)).fetchone()
+        connection = connect(self._url, autocommit=True)
+        row = connection.execute(OPEN, (self._graph_uid,)).fetchone()
         assert row is not None
         self.epoch, self.next_seq = row
-        connection.execute(STAGE)
-        connection.commit()
         self._connection = connection
-        self._lookups = connect(self._url)
-        self._lookups.autocommit = True
+        self._lookups = connect(self._url, autocommit=True)
+        self._commit = Statement(connection, "commit", COMMIT)
+        self._known = Statement(self._lookups, "known", KNOWN)
         self._days.clear()
 
     def close(self) -> None:
@@ -110,26 +98,32 @@ class Committer:
         for connection in (self._connection, self._lookups):
             if connection is not None:
                 connection.close()
-        self._connection = self._lookups = None
+        self._connection = self._lookups = self._commit = self._known = None
 
     @property
     def connection(self) -> psycopg.Connection[TupleRow]:
         """The open connection, for reads between two batches."""
         if self._connection is None:
-            raise psycopg.OperationalError("the decision store is not connected")
+            raise psycopg.OperationalError(NOT_CONNECTED)
         return self._connection
 
     @property
     def lookups(self) -> psycopg.Connection[TupleRow]:
         """The connection for reads while a batch is decided; every statement is a transaction of its own."""
         if self._lookups is None:
-            raise psycopg.OperationalError("the decision store is not connected")
+            raise psycopg.OperationalError(NOT_CONNECTED)
         return self._lookups
 
-    def known(self, decision_ids: Sequence[UUID]) -> dict[UUID, KnownDecision]:
+    def known(self, decision_ids: Sequence[bytes]) -> dict[bytes, KnownDecision]:
         """Which of these decisions are recorded already."""
-        rows = self.lookups.execute(KNOWN, (list(decision_ids),)).fetchall()
-        return {id_: KnownDecision(event_digest=bytes(digest), day=day) for id_, digest, day in rows}
+        if self._known is None:
+            raise psycopg.OperationalError(NOT_CONNECTED)
+        found = self._known.run([arrays.uuids(decision_ids)])
+        known = dict[bytes, KnownDecision]()
+        for row in range(found.ntuples):
+            id_, digest, day = (found.get_value(row, column) or b"" for column in range(3))
+            known[id_] = KnownDecision(event_digest=digest, day=date_of(day))
+        return known
 
     def commit(self, batch: Commit) -> None:
         """Write the batch, whole or not at all.
@@ -137,31 +131,40 @@ class Committer:
         Raises Fenced when another committer has taken over, psycopg.OperationalError when the server went away; in the
         second case the batch may have been written: `open` again and compare `next_seq`.
         """
-        day = batch.decided_at.date()
-        decisions = batch.records.decisions
-        with self.connection.transaction(), self.connection.cursor() as cursor:
-            advanced = cursor.execute(
-                ADVANCE,
-                (len(decisions), batch.received, batch.duplicates, self._graph_uid, self.epoch, batch.first_seq),
-            )
-            if advanced.rowcount != 1:
-                raise Fenced(f"epoch {self.epoch} of graph {self._graph_uid} is over")
-            if day not in self._days:
-                cursor.execute("SELECT pointsman_ensure_day(%s)", (day,))
-            self._copy_events(cursor, day, batch.events, history_from=None)
-            self._copy_decisions(cursor, day, batch)
-            self._copy_actions(cursor, day, batch.records.actions, batch.decided_at)
-            self._copy_reviews(cursor, batch.records.reviews, batch.decided_at)
-            again = self._insert_dead_letters(cursor, batch)
-            if again:
-                cursor.execute(COUNT_DUPLICATES, (again, self._graph_uid))
-            append_leaves(
-                cursor, "decision", [each.decision_id for each in decisions], [each.body for each in decisions]
-            )
+        if self._commit is None:
+            raise psycopg.OperationalError(NOT_CONNECTED)
+        day, decisions, events = batch.decided_at.date(), batch.records.decisions, batch.events
+        done = self._commit.run(
+            [
+                arrays.uuid(self._graph_uid),
+                arrays.uuid(self._stream_uid),
+                arrays.int8(self.epoch),
+                arrays.int8(batch.first_seq),
+                arrays.int8(batch.received),
+                arrays.int8(batch.duplicates),
+                arrays.moment(batch.decided_at),
+                arrays.text(batch.revision),
+                arrays.text(batch.source),
+                arrays.boolean(day not in self._days),
+                arrays.uuids(decisions.ids),
+                *_columns(events),
+                arrays.float8s(decisions.scores),
+                arrays.labels(decisions.bands),
+                arrays.labels(decisions.outcomes),
+                arrays.labels([" ".join(reasons) for reasons in decisions.reasons]),
+                arrays.byteas(decisions.bodies),
+                *committed(decisions.bodies),
+                arrays.json(_actions(batch.records.actions)),
+                arrays.json(_reviews(batch.records.reviews)),
+                arrays.json(_dead_letters(batch.dead_letters)),
+            ]
+        )
+        if done.get_value(0, 0) != TRUE:
+            raise Fenced(f"epoch {self.epoch} of graph {self._graph_uid} is over")
         self._days.add(day)
         self.next_seq = batch.first_seq + len(decisions)
 
-    def import_history(self, events: Sequence[EventRow], at: datetime) -> int:
+    def import_history(self, events: Events, at: datetime) -> int:
         """Record events that only warm up features, after those imported before; return how many were new.
 
         Raises Fenced, or ValueError once the graph has decided anything: history comes before the stream.
@@ -178,130 +181,61 @@ class Committer:
                 "SELECT coalesce(max(history_position), -1) + 1 FROM events WHERE stream_uid = %s", (self._stream_uid,)
             ).fetchone()
             assert row is not None
-            return self._copy_events(cursor, day, events, history_from=int(row[0]))
+            history = [arrays.day(day), arrays.uuid(self._stream_uid), arrays.int8(int(row[0])), *_columns(events)]
+            return arrays.run(self.connection, EVENTS, history).command_tuples or 0
 
-    def _copy_events(
-        self, cursor: psycopg.Cursor[TupleRow], day: date, events: Sequence[EventRow], history_from: int | None
-    ) -> int:
-        if not events:
-            return 0
-        positions = None if history_from is None else range(history_from, history_from + len(events))
-        copy_rows(
-            cursor,
-            "staged_events",
-            len(events),
-            [
-                always("day", day),
-                always("stream_uid", self._stream_uid),
-                texts("event_id", [each.event_id for each in events]),
-                byteas("digest", [each.digest for each in events]),
-                byteas("body", [each.body for each in events]),
-                timestamps("event_time", [each.event_time for each in events]),
-                timestamps("known_at", [each.known_at for each in events]),
-                always("history_position", None) if positions is None else int8s("history_position", positions),
-            ],
-        )
-        return cursor.execute(UNSTAGE).rowcount
 
-    def _copy_decisions(self, cursor: psycopg.Cursor[TupleRow], day: date, batch: Commit) -> None:
-        decisions: Sequence[DecisionRow] = batch.records.decisions
-        if not decisions:
-            return
-        ids = uuids("decision_id", [each.decision_id for each in decisions])
-        seqs = int8s("seq", [each.seq for each in decisions])
-        copy_rows(
-            cursor,
-            "decisions",
-            len(decisions),
-            [
-                always("day", day),
-                ids,
-                always("graph_uid", self._graph_uid),
-                always("stream_uid", self._stream_uid),
-                texts("event_id", [each.event_id for each in decisions]),
-                seqs,
-                always("revision", batch.revision),
-                float8s("score", [each.score for each in decisions]),
-                labels("band", [each.band for each in decisions]),
-                labels("outcome", [each.outcome for each in decisions]),
-                text_arrays("reasons", [each.reasons for each in decisions]),
-                always("decided_at", batch.decided_at),
-                byteas("body", [each.body for each in decisions]),
-            ],
-        )
-        digests = byteas("event_digest", [each.digest for each in batch.events])
-        copy_rows(cursor, "decision_keys", len(decisions), [ids, digests, always("day", day), seqs])
+def _columns(events: Events) -> tuple[Parameter, ...]:
+    return (
+        arrays.texts(events.ids),
+        arrays.byteas(events.digests),
+        arrays.byteas(events.bodies),
+        arrays.timestamps(events.times),
+        arrays.timestamps(events.known_at),
+    )
 
-    def _copy_actions(
-        self, cursor: psycopg.Cursor[TupleRow], day: date, actions: Sequence[ActionRow], at: datetime
-    ) -> None:
-        if not actions:
-            return
-        rows = [
-            (
-                day,
-                each.action_id,
-                each.decision_id,
-                self._graph_uid,
-                each.name,
-                each.target,
-                each.operation,
-                each.parameters.decode(),
-                at,
-                each.expires_at,
-            )
-            for each in actions
-        ]
-        cursor.executemany("INSERT INTO actions VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s)", rows)
-        cursor.executemany(
-            "INSERT INTO outbox (day, action_id, decision_id, graph_uid, target, operation, parameters, created_at, "
-            "expires_at) VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s)",
-            [(*row[:4], *row[5:]) for row in rows],
-        )
-        cursor.execute(f"NOTIFY {OUTBOX_CHANNEL}")
 
-    def _copy_reviews(self, cursor: psycopg.Cursor[TupleRow], reviews: Sequence[ReviewRow], at: datetime) -> None:
-        if not reviews:
-            return
-        copy_rows(
-            cursor,
-            "reviews",
-            len(reviews),
-            [
-                uuids("review_id", [each.decision_id for each in reviews]),
-                uuids("decision_id", [each.decision_id for each in reviews]),
-                always("graph_uid", self._graph_uid),
-                texts("event_id", [each.event_id for each in reviews]),
-                texts("case_key", [each.case_key for each in reviews]),
-                float8s("priority", [each.priority for each in reviews]),
-                text_arrays("reasons", [each.reasons for each in reviews]),
-                always("opened_at", at),
-                moments("deadline_at", [each.deadline_at for each in reviews]),
-                always("state", "open"),
-            ],
-        )
+def _actions(actions: Sequence[ActionRow]) -> bytes | None:
+    rows = [
+        {
+            "action_id": each.action_id,
+            "decision_id": UUID(bytes=each.decision_id),
+            "name": each.name,
+            "target": each.target,
+            "operation": each.operation,
+            "parameters": orjson.Fragment(each.parameters),
+            "expires_at": each.expires_at,
+        }
+        for each in actions
+    ]
+    return orjson.dumps(rows) if rows else None
 
-    def _insert_dead_letters(self, cursor: psycopg.Cursor[TupleRow], batch: Commit) -> int:
-        """Write them, and return how many were there already: those are duplicates."""
-        if not batch.dead_letters:
-            return 0
-        cursor.executemany(
-            "INSERT INTO dead_letters (dead_letter_id, graph_uid, stream_uid, event_id, source, reason, place, message, "
-            "body, at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [
-                (
-                    each.dead_letter_id,
-                    self._graph_uid,
-                    self._stream_uid,
-                    each.event_id,
-                    batch.source,
-                    each.reason.value,
-                    each.place,
-                    each.message,
-                    each.body,
-                    batch.decided_at,
-                )
-                for each in batch.dead_letters
-            ],
-        )
-        return len(batch.dead_letters) - cursor.rowcount
+
+def _reviews(reviews: Sequence[ReviewRow]) -> bytes | None:
+    rows = [
+        {
+            "decision_id": UUID(bytes=each.decision_id),
+            "event_id": each.event_id,
+            "case_key": each.case_key,
+            "priority": each.priority,
+            "reasons": each.reasons,
+            "deadline_at": each.deadline_at,
+        }
+        for each in reviews
+    ]
+    return orjson.dumps(rows) if rows else None
+
+
+def _dead_letters(letters: Sequence[DeadLetter]) -> bytes | None:
+    rows = [
+        {
+            "dead_letter_id": each.dead_letter_id,
+            "event_id": each.event_id,
+            "reason": each.reason.value,
+            "place": each.place,
+            "message": each.message,
+            "body": b64encode(each.body).decode(),
+        }
+        for each in letters
+    ]
+    return orjson.dumps(rows) if rows else None

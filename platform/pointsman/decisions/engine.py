@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import psycopg
 import structlog
 from psycopg.rows import TupleRow
 
-from pointsman.decisions.accept import Accepted, accept, event_columns, event_rows
+from pointsman.api.reasons import Reason
+from pointsman.decisions.accept import Accepted, accept, event_columns, stored_events
 from pointsman.decisions.commit import Commit, Committer, Fenced
 from pointsman.decisions.list_store import ListReader
 from pointsman.decisions.queries import answers_of, committed_events
-from pointsman.decisions.record import DecisionRow, KnownDecision, Records, records
+from pointsman.decisions.record import Decisions, KnownDecision, Records, records
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import GraphState, evaluate, triage
+from pointsman.graphs.identity import uuid_text
 from pointsman.graphs.lists import NO_LISTS
 from pointsman.graphs.ports import ModelPort
 
@@ -76,7 +77,7 @@ class Decided:
     accepted: Accepted
     batch: Commit
     era: int
-    ids: frozenset[UUID]
+    ids: frozenset[bytes]
     settled: threading.Event = field(default_factory=threading.Event)
     """Set when the commit has ended, well or not."""
 
@@ -105,9 +106,10 @@ class Engine:
         *,
         patience_seconds: float = 30.0,
         source: str = "http",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.graph, self._ports, self._committer = graph, ports, committer
-        self._patience, self._source = patience_seconds, source
+        self._patience, self._source, self._clock = patience_seconds, source, clock
         self._state = GraphState(graph.views)
         self._lists = ListReader(graph.resolved.graph_uid)
         self._next_seq = -1
@@ -219,9 +221,9 @@ class Engine:
         Raises ValueError once the graph has decided anything.
         """
         batch = self.graph.contract.read(events)
-        now = datetime.now(UTC)
+        now = self._clock()
         good = [events[at] for at in batch.good.tolist()]
-        rows = event_rows(self.graph.contract, good, batch.columns, _microseconds(now))
+        rows = stored_events(self.graph.contract, good, batch.columns, _microseconds(now))
         added = self._committer.import_history(rows, now)
         if added == len(rows):
             self._state.advance_all(event_columns(batch.columns))
@@ -230,7 +232,7 @@ class Engine:
         return added, len(batch.broken)
 
     def _decided(self, submissions: Sequence[Submission]) -> Decided:
-        lap, now = _Laps(self.stats), datetime.now(UTC)
+        lap, now = _Laps(self.stats), self._clock()
         rows = [event for each in submissions for event in each.events]
         accepted = accept(self.graph, rows, self._known, source=self._source, arrived=_microseconds(now))
         lap("contract", len(rows))
@@ -252,7 +254,7 @@ class Engine:
             ids=frozenset(accepted.decision_ids),
         )
 
-    def _known(self, decision_ids: Sequence[UUID]) -> Mapping[UUID, KnownDecision]:
+    def _known(self, decision_ids: Sequence[bytes]) -> Mapping[bytes, KnownDecision]:
         """What is recorded. Where the batch on its way to the store has one of these, it is waited for."""
         in_flight = self._in_flight
         if in_flight is not None and not in_flight.ids.isdisjoint(decision_ids):
@@ -261,7 +263,7 @@ class Engine:
 
     def _decide(self, submissions: Sequence[Submission], accepted: Accepted, now: datetime, lap: _Laps) -> Records:
         if not accepted.positions:
-            return Records(decisions=(), actions=(), reviews=())
+            return Records(decisions=Decisions(first_seq=self._next_seq))
         lists = self._lists.read(self._committer.lookups, now) if self.graph.has_lists else NO_LISTS
         evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists, ran=lap)
         overdue = self._overdue(submissions)[np.array(accepted.positions, dtype=np.intp)]
@@ -290,12 +292,25 @@ class Engine:
     def _answers(self, decided: Decided) -> list[Answer]:
         accepted, batch = decided.accepted, decided.batch
         answers: list[Answer] = [{}] * batch.received
-        for at, decision in zip(accepted.positions, batch.records.decisions, strict=True):
-            answers[at] = _answer(decision, batch.revision)
+        decisions = batch.records.decisions
+        columns = (decisions.event_ids, decisions.names, decisions.outcomes, decisions.bands, decisions.scores)
+        for number, (at, id_, name, outcome, band, score, reasons) in enumerate(
+            zip(accepted.positions, *columns, decisions.reasons, strict=True), start=decisions.first_seq
+        ):
+            answers[at] = {
+                "id": id_,
+                "decision": name,
+                "outcome": outcome,
+                "band": band,
+                "score": score,
+                "reasons": reasons,
+                "seq": number,
+                "revision": batch.revision,
+            }
         if accepted.recorded:
             found = answers_of(self._committer.connection, accepted.recorded.values())
             for at, (decision_id, _) in accepted.recorded.items():
-                answers[at] = {**found[decision_id], "duplicate": True}
+                answers[at] = {**(found.get(decision_id) or _dropped(decision_id)), "duplicate": True}
         for at, earlier in accepted.repeated.items():
             answers[at] = {**answers[earlier], "duplicate": True}
         for at, letter in accepted.dead_letters.items():
@@ -338,17 +353,9 @@ class Engine:
         return state
 
 
-def _answer(decision: DecisionRow, revision: str) -> Answer:
-    return {
-        "id": decision.event_id,
-        "decision": str(decision.decision_id),
-        "outcome": decision.outcome,
-        "band": decision.band,
-        "score": decision.score,
-        "reasons": decision.reasons,
-        "seq": decision.seq,
-        "revision": revision,
-    }
+def _dropped(decision_id: bytes) -> Answer:
+    """What is left to say of a decision whose day was dropped."""
+    return {"decision": uuid_text(decision_id), "outcome": None, "reasons": [Reason.RecordDropped.value]}
 
 
 def _versions(graph: CompiledGraph) -> dict[str, str]:

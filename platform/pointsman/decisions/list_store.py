@@ -180,5 +180,5 @@ def _write(
         "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (change_id, graph_uid, name, value, change, author, comment, expires_at, now, body),
     )
-    append_leaves(cursor, "list", [change_id], [body])
+    append_leaves(cursor.connection, "list", [change_id.bytes], [body])
     return change_id

@@ -42,13 +42,15 @@ class DecisionNotFound(Exception):
     """No decision, or more than one, has this id or prefix."""
 
 
-def answers_of(connection: Connection, known: Iterable[tuple[UUID, KnownDecision]]) -> dict[UUID, dict[str, Any]]:
+def answers_of(connection: Connection, known: Iterable[tuple[bytes, KnownDecision]]) -> dict[bytes, dict[str, Any]]:
     """The answers that were given for recorded decisions."""
     wanted = list(known)
     with connection.transaction():
-        rows = connection.execute(ANSWERS, ([id_ for id_, _ in wanted], list({each.day for _, each in wanted})))
+        rows = connection.execute(
+            ANSWERS, ([UUID(bytes=id_) for id_, _ in wanted], list({each.day for _, each in wanted}))
+        )
         return {
-            decision_id: {
+            decision_id.bytes: {
                 "id": event_id,
                 "decision": str(decision_id),
                 "outcome": outcome,
@@ -201,7 +203,7 @@ def _find(connection: Connection, wanted: str) -> UUID:
             candidates = [id_ for (id_,) in rows]
         if not candidates:
             graphs = connection.execute("SELECT graph_uid FROM graph_heads").fetchall()
-            of_event = [decision_ids(uid, [wanted])[0] for (uid,) in graphs]
+            of_event = [UUID(bytes=decision_ids(uid, [wanted])[0]) for (uid,) in graphs]
             rows = connection.execute(
                 "SELECT decision_id FROM decision_keys WHERE decision_id = ANY(%s)", (of_event,)
             ).fetchall()

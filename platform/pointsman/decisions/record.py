@@ -1,4 +1,4 @@
-"""What is written for a batch: frozen rows, made from what was decided. No I/O; the committer writes them."""
+"""What is written for a batch: columns and rows, made from what was decided. No I/O; the committer writes them."""
 
 from __future__ import annotations
 
@@ -11,37 +11,60 @@ import numpy as np
 import orjson
 
 from pointsman.api.reasons import Reason
-from pointsman.columns import Column, FieldType
+from pointsman.columns import Column, ColumnType, FieldType
+from pointsman.decisions import bodies
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import REVIEW, Evaluation, Triage
-from pointsman.graphs.identity import action_id, digest
+from pointsman.graphs.identity import action_id, digest, uuid_text
 
 BODY_VERSION = 1
+SCORE = ColumnType(type=FieldType.DOUBLE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EventRow:
-    """An event as it is stored; times are microseconds since 1970 UTC."""
+class Events:
+    """Events as they are stored, column by column; times are microseconds since 1970 UTC."""
 
-    event_id: str
-    digest: bytes
-    body: bytes
-    event_time: int
-    known_at: int
+    ids: list[str]
+    digests: list[bytes]
+    bodies: list[bytes]
+    times: list[int]
+    known_at: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: Sequence[int]) -> Events:
+        """The events at these positions."""
+        return Events(
+            ids=[self.ids[at] for at in rows],
+            digests=[self.digests[at] for at in rows],
+            bodies=[self.bodies[at] for at in rows],
+            times=[self.times[at] for at in rows],
+            known_at=[self.known_at[at] for at in rows],
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecisionRow:
-    """A decision; `body` is the versioned record that the ledger commits to."""
+class Decisions:
+    """Decisions, column by column, in sequence order from `first_seq` on.
 
-    decision_id: UUID
-    event_id: str
-    seq: int
-    score: float | None
-    band: str | None
-    outcome: str
-    reasons: tuple[str, ...]
-    body: bytes
+    `bodies` are the versioned records that the ledger commits to.
+    """
+
+    first_seq: int
+    ids: Sequence[bytes] = ()
+    names: Sequence[str] = ()
+    """the ids as they are written"""
+    event_ids: Sequence[str] = ()
+    scores: Sequence[float | None] = ()
+    bands: Sequence[str | None] = ()
+    outcomes: Sequence[str] = ()
+    reasons: Sequence[tuple[str, ...]] = ()
+    bodies: Sequence[bytes] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +72,7 @@ class ActionRow:
     """An action a decision asks for: it goes to the outbox."""
 
     action_id: UUID
-    decision_id: UUID
+    decision_id: bytes
     name: str
     target: str
     operation: str
@@ -61,7 +84,7 @@ class ActionRow:
 class ReviewRow:
     """An item for a person."""
 
-    decision_id: UUID
+    decision_id: bytes
     event_id: str
     case_key: str | None
     priority: float | None
@@ -91,80 +114,84 @@ class KnownDecision:
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """All rows of one batch, in sequence order."""
+    """All that is decided of one batch, in sequence order."""
 
-    decisions: tuple[DecisionRow, ...]
-    actions: tuple[ActionRow, ...]
-    reviews: tuple[ReviewRow, ...]
+    decisions: Decisions
+    actions: tuple[ActionRow, ...] = ()
+    reviews: tuple[ReviewRow, ...] = ()
 
 
 def records(
     graph: CompiledGraph,
     *,
-    decision_ids: Sequence[UUID],
-    events: Sequence[EventRow],
+    decision_ids: Sequence[bytes],
+    events: Events,
     first_seq: int,
     evaluation: Evaluation,
     triage: Triage,
     decided_at: datetime,
 ) -> Records:
-    """The rows for a decided batch; row i has sequence number `first_seq` + i."""
-    names = [name for name in evaluation.columns if not name.startswith("event.")]
-    provenance = zip(*(plain_values(evaluation.columns[name]) for name in names), strict=True) if names else iter(())
+    """What is written for a decided batch; row i has sequence number `first_seq` + i."""
     acting = {name: np.flatnonzero(mask).tolist() for name, mask in triage.acting.items()}
     actions = _actions(graph, acting, decision_ids, evaluation, decided_at)
-    of_row = dict[int, list[dict[str, str]]]()
-    for row, action in actions:
-        of_row.setdefault(row, []).append(
-            {"id": str(action.action_id), "name": action.name, "parametersDigest": digest(action.parameters).hex()}
-        )
-    held, listed = _held(evaluation), _listed(evaluation)
-    scores = np.where(np.isnan(evaluation.score), None, evaluation.score).tolist()  # type: ignore[call-overload]
-    bands = [*graph.band_names, None]
-    common = {
-        "version": BODY_VERSION,
-        "graph": graph.resolved.graph.metadata.name,
-        "revision": graph.resolved.revision,
-        "decidedAt": decided_at.isoformat(),
-    }
-    decisions = list[DecisionRow]()
-    for row, (decision_id, event, values) in enumerate(
-        zip(decision_ids, events, provenance if names else [()] * len(events), strict=True)
-    ):
-        band = bands[triage.band[row]]
-        body = {
-            **common,
-            "decision": str(decision_id),
-            "event": {"id": event.event_id, "digest": event.digest.hex()},
-            "seq": first_seq + row,
-            "values": dict(zip(names, values, strict=True)),
-            "score": scores[row],
-            "band": band,
-            "outcome": triage.outcomes[row],
-            "reasons": triage.reasons[row],
-            "actions": of_row.get(row, ()),
-        }
-        if row in held:
-            body["rules"] = held[row]
-        if row in listed:
-            body["lists"] = listed[row]
-        decisions.append(
-            DecisionRow(
-                decision_id=decision_id,
-                event_id=event.event_id,
-                seq=first_seq + row,
-                score=scores[row],
-                band=band,
-                outcome=triage.outcomes[row],
-                reasons=triage.reasons[row],
-                body=orjson.dumps(body, option=orjson.OPT_SORT_KEYS),
+    names = list(map(uuid_text, decision_ids))
+    bands = np.array([*graph.band_names, None], dtype=object)[triage.band].tolist()
+    decisions = Decisions(
+        first_seq=first_seq,
+        ids=decision_ids,
+        names=names,
+        event_ids=events.ids,
+        scores=np.where(np.isnan(evaluation.score), None, evaluation.score).tolist(),  # type: ignore[call-overload]
+        bands=bands,
+        outcomes=triage.outcomes,
+        reasons=triage.reasons,
+        bodies=list(
+            bodies.objects(
+                {
+                    "version": bodies.constant(BODY_VERSION),
+                    "graph": bodies.constant(graph.resolved.graph.metadata.name),
+                    "revision": bodies.constant(graph.resolved.revision),
+                    "decidedAt": bodies.constant(decided_at.isoformat()),
+                    "decision": bodies.plain_strings(names),
+                    "event": bodies.objects(
+                        {
+                            "id": bodies.strings(events.ids),
+                            "digest": bodies.plain_strings(map(bytes.hex, events.digests)),
+                        }
+                    ),
+                    "seq": bodies.numbered(first_seq, len(events)),
+                    "values": bodies.objects(
+                        {
+                            name: bodies.column(values)
+                            for name, values in evaluation.columns.items()
+                            if not name.startswith("event.")
+                        }
+                    ),
+                    "score": bodies.column(Column(type=SCORE, values=evaluation.score)),
+                    "band": bodies.one_of_few(bands),
+                    "outcome": bodies.one_of_few(triage.outcomes),
+                    "reasons": bodies.one_of_few(triage.reasons),
+                    "actions": bodies.mostly([], _named(actions), len(events)),
+                },
+                rarely={"rules": _held(evaluation), "lists": _listed(evaluation)},
             )
-        )
+        ),
+    )
     return Records(
-        decisions=tuple(decisions),
+        decisions=decisions,
         actions=tuple(action for _, action in actions),
         reviews=_reviews(graph, decisions, evaluation, decided_at),
     )
+
+
+def _named(actions: Sequence[tuple[int, ActionRow]]) -> dict[int, list[dict[str, str]]]:
+    """By row, what its record says of its actions."""
+    by_row = dict[int, list[dict[str, str]]]()
+    for row, action in actions:
+        by_row.setdefault(row, []).append(
+            {"id": str(action.action_id), "name": action.name, "parametersDigest": digest(action.parameters).hex()}
+        )
+    return by_row
 
 
 def _held(evaluation: Evaluation) -> dict[int, list[str]]:
@@ -200,7 +227,7 @@ def plain_values(column: Column) -> list[object]:
 def _actions(
     graph: CompiledGraph,
     acting: dict[str, list[int]],
-    decision_ids: Sequence[UUID],
+    decision_ids: Sequence[bytes],
     evaluation: Evaluation,
     decided_at: datetime,
 ) -> list[tuple[int, ActionRow]]:
@@ -230,9 +257,11 @@ def _actions(
 
 
 def _reviews(
-    graph: CompiledGraph, decisions: Sequence[DecisionRow], evaluation: Evaluation, decided_at: datetime
+    graph: CompiledGraph, decisions: Decisions, evaluation: Evaluation, decided_at: datetime
 ) -> tuple[ReviewRow, ...]:
-    where = [row for row, decision in enumerate(decisions) if decision.outcome == REVIEW]
+    where = [row for row, outcome in enumerate(decisions.outcomes) if outcome == REVIEW]
+    if not where:
+        return ()
     positions = np.array(where, dtype=np.intp)
     nothing: list[object] = [None] * len(where)
     cases = plain_values(evaluation.columns[graph.case_column].take(positions)) if graph.case_column else nothing
@@ -246,11 +275,11 @@ def _reviews(
     deadline = decided_at + timedelta(seconds=seconds) if seconds is not None else None
     return tuple(
         ReviewRow(
-            decision_id=decisions[row].decision_id,
-            event_id=decisions[row].event_id,
+            decision_id=decisions.ids[row],
+            event_id=decisions.event_ids[row],
             case_key=None if case is None else str(case),
             priority=priority,  # type: ignore[arg-type]
-            reasons=decisions[row].reasons,
+            reasons=decisions.reasons[row],
             deadline_at=deadline,
         )
         for row, case, priority in zip(where, cases, priorities, strict=True)

@@ -204,9 +204,12 @@ def _next_chunk(connection: psycopg.Connection[TupleRow], stream: Transactions, 
         _, rest = stream.split(start)
         chunk = rest if number == CHUNKS - 1 else rest.split(start + FULL.day(CHUNK_DAYS) - FULL.day(0))[0]
         last = chunk.transaction_id[chunk.accepted()][-1]
-        (id_,) = decision_ids(UUID(graph_uid), [str(last)])
+        (raw,) = decision_ids(UUID(graph_uid), [str(last)])
         with connection.transaction():
-            if connection.execute("SELECT 1 FROM decision_keys WHERE decision_id = %s", (id_,)).fetchone() is None:
+            if (
+                connection.execute("SELECT 1 FROM decision_keys WHERE decision_id = %s", (UUID(bytes=raw),)).fetchone()
+                is None
+            ):
                 return chunk
     raise DemoFailed("all of the stream has been decided: start over with `pointsman demo --fresh`")
 

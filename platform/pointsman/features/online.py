@@ -1,8 +1,8 @@
 """The online engine: the state of one view, advanced batch by batch, vectorised over the batch.
 
 Every entity owns a segment of pooled arrays that holds its rows by event time: the time, and for each aggregated field the
-value and the running sum of all values before it. A window's aggregate is then a difference between two positions, found by
-a binary search over all rows at once. Sums wrap around int64; differences of wrapped sums are exact all the same.
+value and the running sum of all values before it. `aggregates` answers from them. Sums wrap around int64; differences of
+wrapped sums are exact all the same.
 
 A row that is older than the newest row of its entity is rare: the batch is cut there and the row is put in its place.
 """
@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pointsman.columns import Column, FieldType
-from pointsman.features.batch import DTYPES, Answers, FeatureBatch
+from pointsman.columns import Column
+from pointsman.features.aggregates import FieldRows, answer, count_not_newer, ranges
+from pointsman.features.batch import Answers, FeatureBatch
 from pointsman.features.clock import NEVER, Ints, Mask, lateness
-from pointsman.features.definition import CompiledFeature, CompiledView
+from pointsman.features.definition import CompiledView
 
 __all__ = ["FeatureBatch", "OnlineState"]
 
@@ -26,21 +27,6 @@ FIRST_CAPACITY = 8
 FIRST_POOL = 1 << 14
 
 Array = npt.NDArray[Any]
-
-
-class _Field:
-    """The pooled columns of one aggregated field."""
-
-    def __init__(self, view: CompiledView, name: str, size: int) -> None:
-        kind = view.field_types[name].type
-        self.summed = kind in (FieldType.INTEGER, FieldType.DECIMAL)
-        self.value: Array = np.zeros(size, DTYPES[kind])
-        self.present: Mask = np.ones(size, np.bool_)
-        self.sum_before: Ints = np.zeros(size if self.summed else 0, np.int64)
-        self.count_before: Ints = np.zeros(size, np.int64)
-
-    def columns(self) -> list[str]:
-        return ["value", "present", "count_before", *(["sum_before"] if self.summed else [])]
 
 
 class OnlineState:
@@ -54,7 +40,7 @@ class OnlineState:
         self._capacity: Ints = np.zeros(FIRST_POOL, np.int64)
         self._used = 0
         self._times: Ints = np.zeros(FIRST_POOL, np.int64)
-        self._fields = {name: _Field(view, name, FIRST_POOL) for name in view.fields}
+        self._fields = {name: FieldRows(view, name, FIRST_POOL) for name in view.fields}
         self._clock = NEVER
         self._kept_clock = NEVER
         self._undo = list[tuple[Ints, Ints] | tuple[int, int]]()
@@ -82,6 +68,9 @@ class OnlineState:
             times = event_time[places]
             at = 0
             while at < len(places):
+                if at == len(places) - 1:  # alone it is cheaper to put in its place, wherever that is
+                    self._insert(int(places[at]), int(slots[at]), int(times[at]), fields, answers)
+                    break
                 cut = self._first_inversion(slots[at:], times[at:])
                 end = len(places) if cut is None else at + cut
                 if end > at:
@@ -121,70 +110,63 @@ class OnlineState:
 
     def _make_room(self, slots: Ints) -> None:
         """See to it that every slot can take its rows, before anything of the batch is written."""
+        if (self._length[slots] + len(slots) <= self._capacity[slots]).all():
+            return
         touched, counts = np.unique(slots, return_counts=True)
         short = self._length[touched] + counts > self._capacity[touched]
         if not short.any():
             return
-        coming = np.zeros(len(self._slots), np.int64)
-        coming[touched] = counts
-        for slot in touched[short].tolist():
-            self._drop_expired(slot)
-            if self._length[slot] + coming[slot] > self._capacity[slot]:
-                self._move(slot, coming)
-
-    def _drop_expired(self, slot: int) -> None:
-        """Drop the rows that the last committed clock has outlived: no row to come can see them."""
-        if self._kept_clock == NEVER or self._undo:
+        slots, coming = touched[short], counts[short]
+        gone = self._outlived(slots)
+        kept = self._length[slots] - gone
+        moving = kept + coming > self._capacity[slots]
+        capacity = np.where(moving, _capacity(kept + coming), 0)
+        if self._used + int(capacity.sum()) > len(self._times):
+            self._rearrange(touched, counts)
             return
-        start, length = int(self._start[slot]), int(self._length[slot])
-        view = self._view
-        oldest = self._kept_clock - view.window_us - view.allowed_lateness_us
-        gone = int(np.searchsorted(self._times[start : start + length], oldest, side="right"))
-        gone = min(gone, max(0, length - view.newest))
-        if view.newest and view.allowed_lateness_us:
-            newest_kept = self._kept_clock - view.allowed_lateness_us
-            settled = int(np.searchsorted(self._times[start : start + length], newest_kept, side="right"))
-            gone = min(gone, max(0, settled - view.newest))
-        if gone:
-            self._shift(start + gone, start + length, -gone)
-            self._length[slot] = length - gone
-
-    def _move(self, slot: int, coming: Ints) -> None:
-        """Give a slot a larger segment at the end of the pool; where the pool is full, lay it out anew."""
-        start, length = int(self._start[slot]), int(self._length[slot])
-        capacity = int(_capacity(self._length[slot] + coming[slot]))
-        if self._used + capacity > len(self._times):
-            self._rearrange(coming)
-            return
+        begin = np.where(moving, self._used + np.cumsum(capacity) - capacity, self._start[slots])
+        source, target = ranges(self._start[slots] + gone, kept), ranges(begin, kept)
         for array in self._arrays():
-            array[self._used : self._used + length] = array[start : start + length]
-        self._start[slot], self._capacity[slot] = self._used, capacity
-        self._used += capacity
+            array[target] = array[source]
+        self._used += int(capacity.sum())
+        self._start[slots], self._length[slots] = begin, kept
+        self._capacity[slots] = np.where(moving, capacity, self._capacity[slots])
 
-    def _rearrange(self, coming: Ints) -> None:
-        """Lay the live segments side by side in a fresh pool, each with room for the rows that are coming."""
-        count = len(self._slots)
-        for slot in np.flatnonzero(self._capacity[:count]).tolist():
-            self._drop_expired(slot)
-        lengths = self._length[:count]
-        needed = lengths + coming
+    def _outlived(self, slots: Ints) -> Ints:
+        """How many of each slot's oldest rows the last committed clock has outlived: no row to come can see them."""
+        if self._kept_clock == NEVER or self._undo:
+            return np.zeros(len(slots), np.int64)
+        view, start, length = self._view, self._start[slots], self._length[slots]
+        end = start + length
+        oldest = np.array([self._kept_clock - view.window_us - view.allowed_lateness_us])
+        gone = np.minimum(count_not_newer(self._times, start, end, oldest), np.maximum(0, length - view.newest))
+        if view.newest and view.allowed_lateness_us:
+            settled = count_not_newer(self._times, start, end, np.array([self._kept_clock - view.allowed_lateness_us]))
+            gone = np.minimum(gone, np.maximum(0, settled - view.newest))
+        return gone
+
+    def _rearrange(self, touched: Ints, counts: Ints) -> None:
+        """Lay the live rows of all segments side by side in a fresh pool, each with room for the rows that are coming."""
+        slots = np.arange(len(self._slots))
+        gone = self._outlived(slots)
+        kept = self._length[slots] - gone
+        needed = kept.copy()
+        needed[touched] += counts
         capacities = np.where(needed > 0, _capacity(needed), 0)
-        starts = np.cumsum(capacities) - capacities
-        used = int(capacities.sum())
-        size = max(FIRST_POOL, 2 * used)
-        source = _ranges(self._start[:count], lengths)
-        target = _ranges(starts, lengths)
+        begin = np.cumsum(capacities) - capacities
+        self._used = int(capacities.sum())
+        size = max(FIRST_POOL, 2 * self._used)
+        source, target = ranges(self._start[slots] + gone, kept), ranges(begin, kept)
         for owner, name in self._owners():
             old = getattr(owner, name)
             fresh = np.zeros(size, old.dtype)
             fresh[target] = old[source]
             setattr(owner, name, fresh)
-        self._start[:count], self._capacity[:count], self._used = starts, capacities, used
+        self._start[slots], self._length[slots], self._capacity[slots] = begin, kept, capacities
 
     def forget(self) -> None:
         """Forget the entities of which nothing is left. Called between two batches; costs a pass over all of them."""
-        for slot in range(len(self._slots)):
-            self._drop_expired(slot)
+        self._rearrange(np.zeros(0, np.int64), np.zeros(0, np.int64))
         living = [(entity, slot) for entity, slot in self._slots.items() if self._length[slot]]
         order = np.fromiter((slot for _, slot in living), np.int64, len(living))
         for name in ("_start", "_length", "_capacity"):
@@ -220,52 +202,41 @@ class OnlineState:
         position = start + length + rank
         rows = places[order]
         self._times[position] = times[order]
+        last, have = np.maximum(start + length - 1, 0), length > 0
         for name, field in self._fields.items():
             values, present = _given(fields[name], rows)
             field.value[position], field.present[position] = values, present
-            last = np.maximum(start + length - 1, 0)
-            have = length > 0
-            counted = present.astype(np.int64)
-            field.count_before[position] = _running(counted, first, counts) + np.where(
-                have, field.count_before[last] + field.present[last], 0
-            )
-            if field.summed:
-                added = np.where(present, values, 0)
-                base = field.sum_before[last] + np.where(field.present[last], field.value[last], 0)
-                field.sum_before[position] = _running(added, first, counts) + np.where(have, base, 0)
+            for before, own, added in field.running(values, present):
+                base = before[last] + np.where(field.present[last], own[last], 0)
+                before[position] = _running(added, first, counts) + np.where(have, base, 0)
         touched = ordered[first]
         self._length[touched] += counts
         self._undo.append((touched, counts))
         self._answer(rows, start, position, times[order], answers)
 
     def _insert(self, place: int, slot: int, time: int, fields: Mapping[str, Column], answers: Answers) -> None:
-        """Put one row in its place among newer ones, and answer it: it sees those that are not newer."""
+        """Put one row in its place, and answer it: it sees those that are not newer."""
         start, length = int(self._start[slot]), int(self._length[slot])
-        offset = int(np.searchsorted(self._times[start : start + length], time, side="right"))
-        position = start + offset
-        self._shift(position, start + length, 1)
+        end = start + length
+        position = start + int(np.searchsorted(self._times[start:end], time, side="right"))
+        if position < end:
+            self._shift(position, end, 1)
         self._times[position] = time
         rows = np.array([place])
+        here, last = slice(position, position + 1), slice(position - 1, position)
+        follower, tail = slice(position + 1, position + 2), slice(position + 1, end + 1)
         for name, field in self._fields.items():
             values, present = _given(fields[name], rows)
-            field.value[position], field.present[position] = values[0], present[0]
-            tail = slice(position + 1, start + length + 1)
-            if offset:
-                last = position - 1
-                field.count_before[position] = field.count_before[last] + field.present[last]
-            else:
-                field.count_before[position] = field.count_before[position + 1]
-            field.count_before[tail] += int(present[0])
-            if field.summed:
-                if offset:
-                    last = position - 1
-                    known = field.value[last] if field.present[last] else 0
-                    field.sum_before[position] = field.sum_before[last] + known
+            field.value[here], field.present[here] = values, present
+            for before, own, added in field.running(values, present):
+                if position > start:
+                    before[here] = before[last] + np.where(field.present[last], own[last], 0)
                 else:
-                    field.sum_before[position] = field.sum_before[position + 1]
-                field.sum_before[tail] += np.int64(values[0] if present[0] else 0)
+                    before[here] = before[follower] if length else 0
+                if position < end:
+                    before[tail] += added
         self._length[slot] = length + 1
-        self._undo.append((slot, offset))
+        self._undo.append((slot, position - start))
         self._answer(rows, np.array([start]), np.array([position]), np.array([time]), answers)
 
     def _remove(self, slot: int, offset: int) -> None:
@@ -290,72 +261,16 @@ class OnlineState:
         return [(self, "_times")] + [(each, name) for each in self._fields.values() for name in each.columns()]
 
     def _answer(self, rows: Ints, start: Ints, position: Ints, times: Ints, answers: Answers) -> None:
-        """Write the features of rows that stand at `position`, in segments that begin at `start`."""
-        edges = dict[int | None, Ints]()
-        for feature in self._view.features:
-            if feature.window_us not in edges:
-                edges[feature.window_us] = self._left_edge(feature.window_us, start, position, times)
-            low = edges[feature.window_us]
-            high = position + 1 if feature.include_current else position
-            self._write(feature, rows, low, high, times, answers)
-
-    def _left_edge(self, window_us: int | None, start: Ints, position: Ints, times: Ints) -> Ints:
-        """For each row the first position whose time is newer than t - window: a binary search over all rows at once."""
-        if window_us is None:
-            return start.copy()
-        low, high = start.copy(), position.copy()
-        oldest = times - window_us
-        while (searching := low < high).any():
-            middle = (low + high) >> 1
-            newer = self._times[np.minimum(middle, len(self._times) - 1)] > oldest
-            high = np.where(searching & newer, middle, high)
-            low = np.where(searching & ~newer, middle + 1, low)
-        return low
-
-    def _write(
-        self, feature: CompiledFeature, rows: Ints, low: Ints, high: Ints, times: Ints, answers: Answers
-    ) -> None:
-        name, aggregate = feature.outputs[0], feature.aggregate
-        if aggregate == "Count":
-            answers.write(feature, name, rows, high - low)
-            return
-        if aggregate == "SinceLast":
-            newest = self._times[np.maximum(high - 1, 0)]
-            answers.write(feature, name, rows, (times - newest) / 1e6, high > low)
-            return
-        if aggregate == "Sequence":
-            answers.write(feature, name, rows, self._sequence(feature, low, high, times))
-            return
-        assert feature.field is not None
-        field = self._fields[feature.field]
-        if aggregate == "Last":
-            for back, output in enumerate(feature.outputs):
-                at = np.maximum(high - 1 - back, 0)
-                answers.write(feature, output, rows, field.value[at], (high - 1 - back >= low) & field.present[at])
-            return
-        count = _between(field.count_before, field.present, field.present, low, high)
-        if aggregate in ("Sum", "Mean"):
-            total = _between(field.sum_before, field.value, field.present, low, high)
-            if aggregate == "Sum":
-                answers.write(feature, name, rows, total)
-            else:
-                scale = float(10 ** self._view.field_types[feature.field].scale)
-                mean = total.astype(np.float64) / np.maximum(count, 1) / scale
-                answers.write(feature, name, rows, mean, count > 0)
-            return
-        answers.write(feature, name, rows, _extreme(field, aggregate, low, high), count > 0)
-
-    def _sequence(self, feature: CompiledFeature, low: Ints, high: Ints, times: Ints) -> Array:
-        """Rows by width: the newest positions of [low, high), the oldest first."""
-        positions = high[:, None] - np.arange(feature.type.width, 0, -1)
-        there = positions >= low[:, None]
-        at = np.maximum(positions, 0)
-        if feature.field is None:
-            following = np.column_stack([self._times[at[:, 1:]], times])
-            return np.where(there, (following - self._times[at]) / 1e6, 0.0)
-        field = self._fields[feature.field]
-        scale = float(10 ** self._view.field_types[feature.field].scale)
-        return np.where(there & field.present[at], field.value[at] / scale, 0.0)
+        answer(
+            self._view,
+            self._times,
+            self._fields,
+            rows=rows,
+            start=start,
+            position=position,
+            times=times,
+            answers=answers,
+        )
 
 
 def _capacity(needed: Ints) -> Ints:
@@ -374,39 +289,3 @@ def _running(values: Array, first: Ints, counts: Ints) -> Ints:
     before = np.cumsum(values) - values
     running: Ints = before - np.repeat(before[first], counts)
     return running
-
-
-def _between(before: Ints, own: Array, present: Mask, low: Ints, high: Ints) -> Ints:
-    """The sum over [low, high), from the sums before each position; nothing where the range is empty."""
-    last = np.maximum(high - 1, 0)
-    total = before[last] + np.where(present[last], own[last], 0) - before[np.minimum(low, len(before) - 1)]
-    summed: Ints = np.where(high > low, total, 0)
-    return summed
-
-
-def _extreme(field: _Field, aggregate: str, low: Ints, high: Ints) -> Array:
-    """Min or Max over [low, high) of the values that are present; 0 where there is none."""
-    lengths = high - low
-    answer = np.zeros(len(low), field.value.dtype)
-    some = lengths > 0
-    if not some.any():
-        return answer
-    positions = _ranges(low[some], lengths[some])
-    values = field.value[positions]
-    if field.value.dtype == np.float64:
-        neutral: float | int = np.inf if aggregate == "Min" else -np.inf
-    else:
-        limits = np.iinfo(np.int64)
-        neutral = limits.max if aggregate == "Min" else limits.min
-    values = np.where(field.present[positions], values, neutral)
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[some])[:-1]])
-    reduce = np.minimum.reduceat if aggregate == "Min" else np.maximum.reduceat
-    answer[some] = reduce(values, offsets)
-    return answer
-
-
-def _ranges(starts: Ints, lengths: Ints) -> Ints:
-    """All positions of [start, start + length), range after range."""
-    ends = np.cumsum(lengths)
-    positions: Ints = np.arange(int(ends[-1]) if len(ends) else 0) + np.repeat(starts - (ends - lengths), lengths)
-    return positions

@@ -19,15 +19,21 @@ def digest(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
-def decision_ids(graph_uid: UUID, event_ids: Iterable[str]) -> list[UUID]:
-    """The first 128 bits of SHA-256(graph uid ‖ event id), one for each event."""
+def decision_ids(graph_uid: UUID, event_ids: Iterable[str]) -> list[bytes]:
+    """The first 128 bits of SHA-256(graph uid ‖ event id), one for each event: a UUID's bytes."""
     prefix, sha = graph_uid.bytes, hashlib.sha256
-    return [UUID(bytes=sha(prefix + event_id.encode()).digest()[:16]) for event_id in event_ids]
+    return [sha(prefix + event_id.encode()).digest()[:16] for event_id in event_ids]
 
 
-def action_id(decision_id: UUID, action: str) -> UUID:
+def uuid_text(raw: bytes) -> str:
+    """A UUID's 16 bytes as it is written."""
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def action_id(decision_id: bytes, action: str) -> UUID:
     """The first 128 bits of SHA-256(decision id ‖ action name): the key a target sees on every attempt."""
-    return UUID(bytes=hashlib.sha256(decision_id.bytes + action.encode()).digest()[:16])
+    return UUID(bytes=hashlib.sha256(decision_id + action.encode()).digest()[:16])
 
 
 def dead_letter_id(graph_uid: UUID, source: str, name: str, event_digest: bytes) -> UUID:

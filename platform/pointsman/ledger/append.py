@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from uuid import UUID
+from typing import Any
 
-from psycopg import Cursor
-from psycopg.rows import TupleRow
+from psycopg import Connection
 
-from pointsman.ledger.leaf import chain, leaf, salts
-from pointsman.store.binary_copy import always, byteas, copy_rows, int8s, uuids
+from pointsman.ledger.leaf import leaf, salts
+from pointsman.store.arrays import Parameter, byteas, int8_of, run, text, uuids
+
+APPEND = "SELECT pointsman_append_leaves($1, $2, $3, $4)"
 
 
-def append_leaves(cursor: Cursor[TupleRow], kind: str, refs: Sequence[UUID], bodies: Sequence[bytes]) -> range:
-    """Append one leaf for each body and return their indexes.
+def append_leaves(connection: Connection[Any], kind: str, refs: Sequence[bytes], bodies: Sequence[bytes]) -> range:
+    """Append one leaf for each body and return their indexes; `refs` are the bytes of the UUIDs of what they commit to.
 
     Takes the row lock on the ledger's head, which serialises all writers until the caller commits: call it last.
     """
     if not bodies:
         return range(0)
+    first = int8_of(run(connection, APPEND, [text(kind), uuids(refs), *committed(bodies)]).get_value(0, 0))
+    return range(first, first + len(bodies))
+
+
+def committed(bodies: Sequence[bytes]) -> tuple[Parameter, Parameter]:
+    """The leaves that commit to these bodies, and their salts, to be written together."""
     drawn = salts(len(bodies))
-    leaves = [leaf(salt, body) for salt, body in zip(drawn, bodies, strict=True)]
-    cursor.execute("SELECT size, root FROM ledger_head WHERE id = 1 FOR UPDATE")
-    row = cursor.fetchone()
-    assert row is not None
-    size, root = int(row[0]), bytes(row[1])
-    indexes = range(size, size + len(leaves))
-    positions = int8s("index", indexes)
-    columns = [positions, byteas("leaf", leaves), always("kind", kind), uuids("ref", refs)]
-    copy_rows(cursor, "ledger", len(leaves), columns)
-    copy_rows(cursor, "salts", len(leaves), [positions, byteas("salt", drawn)])
-    cursor.execute("UPDATE ledger_head SET size = %s, root = %s WHERE id = 1", (indexes.stop, chain(root, leaves)))
-    return indexes
+    return byteas([leaf(salt, body) for salt, body in zip(drawn, bodies, strict=True)]), byteas(drawn)

@@ -13,11 +13,11 @@ from uuid import UUID, uuid4
 
 import orjson
 import psycopg
-from psycopg.rows import TupleRow, dict_row, tuple_row
+from psycopg.rows import TupleRow, dict_row
 
+from pointsman.actions.outbox import CHANNEL
 from pointsman.api.decision_graph import Verdict
 from pointsman.decisions.accept import event_columns
-from pointsman.decisions.commit import OUTBOX_CHANNEL
 from pointsman.decisions.record import plain_values
 from pointsman.graphs.contract import compile_contract
 from pointsman.graphs.identity import action_id
@@ -159,7 +159,7 @@ def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: _Behind, item: Item, ve
             )
         operation = next(each for each in target.spec.operations if each.name == action.operation)
         parameters = {key: behind.columns[reference] for key, reference in action.parameters.items()}
-        id_ = action_id(item["decision_id"], name)
+        id_ = action_id(item["decision_id"].bytes, name)
         text = orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS).decode()
         expires = now + timedelta(seconds=operation.expires_after.seconds) if operation.expires_after else None
         day = now.astimezone(UTC).date()
@@ -168,7 +168,7 @@ def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: _Behind, item: Item, ve
         fresh = cursor.execute(TO_DO, (day, id_, item["decision_id"], item["graph_uid"], *where)).fetchone()
         if fresh is not None:
             cursor.execute(ACTION, (day, id_, item["decision_id"], item["graph_uid"], name, *where))
-            cursor.execute(f"NOTIFY {OUTBOX_CHANNEL}")
+            cursor.execute(f"NOTIFY {CHANNEL}")
 
 
 def _end(cursor: psycopg.Cursor[Any], items: Sequence[Item], said: Said, state: str, now: datetime) -> None:
@@ -199,5 +199,4 @@ def _end(cursor: psycopg.Cursor[Any], items: Sequence[Item], said: Said, state: 
         ids.append(verdict_id)
         bodies.append(body)
     cursor.execute(END, (state, now, [each["review_id"] for each in items]))
-    with cursor.connection.cursor(row_factory=tuple_row) as leaves:
-        append_leaves(leaves, "verdict", ids, bodies)
+    append_leaves(cursor.connection, "verdict", [each.bytes for each in ids], bodies)

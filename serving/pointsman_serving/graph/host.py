@@ -7,6 +7,7 @@ after that gathers. There is no timer: an idle host decides at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import sys
 import time
@@ -199,16 +200,19 @@ class GraphHost:
         return engine
 
     async def _wait_for_room(self, events: int) -> None:
-        async with self._room:
-            if self._pending and self._pending + events > PENDING_EVENTS:
-                if self._waiting >= WAITING_REQUESTS:
-                    raise Overloaded(f"{self._waiting} requests are waiting already")
-                self._waiting += 1
-                try:
-                    await self._room.wait_for(lambda: not self._pending or self._pending + events <= PENDING_EVENTS)
-                finally:
-                    self._waiting -= 1
-            self._pending += events
+        def there_is_room() -> bool:
+            return not self._pending or self._pending + events <= PENDING_EVENTS
+
+        if self._waiting or not there_is_room():
+            if self._waiting >= WAITING_REQUESTS:
+                raise Overloaded(f"{self._waiting} requests are waiting already")
+            self._waiting += 1
+            try:
+                async with self._room:
+                    await self._room.wait_for(there_is_room)
+            finally:
+                self._waiting -= 1
+        self._pending += events
 
     def _take(self) -> Taken:
         taken, size = [self._queue.popleft()], 0
@@ -226,6 +230,9 @@ class GraphHost:
                 continue
             async with self._turn:
                 taken = self._take()
+                if not self._queue and (self._settling is None or self._settling.done()):
+                    await self._settle(taken, None)  # nothing to overlap with: all the way in one thread
+                    continue
                 try:
                     decided = await self._decided(taken)
                 except Exception as error:  # noqa: BLE001  the loop must live; every caller learns of the failure
@@ -256,14 +263,16 @@ class GraphHost:
             await self._settling
 
     async def _settle(self, taken: Taken, decided: Decided | None) -> None:
-        """Commit a batch, over and over where the store goes away, and give its callers their answers."""
-        engine = self._ready_engine
+        """Commit a batch, over and over where the store goes away, and give its callers their answers.
+
+        One that is not decided yet, or is to be decided anew, is taken all the way.
+        """
+        engine, answers = self._ready_engine, None
         try:
-            try:
-                if decided is None:
-                    raise Superseded
-                answers = await _run(self._committing, engine.commit, decided)
-            except (psycopg.OperationalError, Superseded):
+            if decided is not None:
+                with contextlib.suppress(psycopg.OperationalError, Superseded):
+                    answers = await _run(self._committing, engine.commit, decided)
+            if answers is None:
                 answers = await _run(self._deciding, engine.process, [each for each, _ in taken])
         except Exception as error:  # noqa: BLE001  every caller learns of the failure
             await self._give_back(taken, error)
@@ -283,9 +292,10 @@ class GraphHost:
         await self._make_room(taken)
 
     async def _make_room(self, taken: Taken) -> None:
-        async with self._room:
-            self._pending -= sum(len(each.events) for each, _ in taken)
-            self._room.notify_all()
+        self._pending -= sum(len(each.events) for each, _ in taken)
+        if self._waiting:
+            async with self._room:
+                self._room.notify_all()
 
 
 def settle_interpreter() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import grpc
 import structlog
 import uvicorn
+import uvloop
 
 from pointsman.models.artifact import ArtifactRefused
 from pointsman.models.session import ProbeFailed
@@ -126,7 +127,7 @@ def main() -> int:
     options = arguments()
     log_as_json()
     try:
-        asyncio.run(serve(options))
+        uvloop.run(serve(options))
     except (ArtifactRefused, ProbeFailed, OSError) as error:
         log.error("the model cannot be served", model=options.name, error=str(error))
         return 1

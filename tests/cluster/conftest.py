@@ -1,0 +1,93 @@
+"""One control plane a session for each world, a fresh namespace a test; whatever is missing is said loudly.
+
+Programs are built the first time (about twenty minutes with two cores) and kept; a start takes seconds after that.
+`POINTSMAN_TEST_KUBECONFIG=1` takes the cluster of the user's own `KUBECONFIG` in place of one started here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+
+from harness import yours
+from harness.cluster import Cluster
+from harness.parts import Missing, Say
+from harness.real import real_node as real_world
+from harness.simulated import simulated as simulated_world
+from harness.waiting import wait_for
+
+Start = Callable[[Say], AbstractContextManager[Cluster]]
+CLUSTER = pytest.StashKey[list[Cluster]]()
+
+
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Say:
+    """Tell the person at the terminal what takes long, past pytest's capture."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            sys.stderr.write(f"\n[test cluster] {line}\n")
+            sys.stderr.flush()
+
+    return say
+
+
+def _started(start: Start, say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    if yours.asked_for():
+        start = yours.cluster
+    try:
+        with start(say) as cluster:
+            request.config.stash.setdefault(CLUSTER, []).append(cluster)
+            yield cluster
+    except Missing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no test cluster: {missing}", pytrace=False)
+        say(f"skipping: {missing}")
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def simulated(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A real control plane with KServe, on simulated nodes."""
+    yield from _started(simulated_world, say, request)
+
+
+@pytest.fixture(scope="session")
+def real_node(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A real node in namespaces of its own, with KServe and KubeRay."""
+    yield from _started(real_world, say, request)
+
+
+@pytest.fixture
+def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh namespace at the restricted Pod Security level, in the cluster whose fixture the test asks for.
+
+    A test of both worlds has a parameter `world`, the name of the fixture.
+    """
+    parameters = getattr(request.node, "callspec", None)
+    named = "real_node" if "real_node" in request.fixturenames else "simulated"
+    world = parameters.params.get("world", named) if parameters else named
+    cluster: Cluster = request.getfixturevalue(world)
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    accounts = lambda: cluster.list("serviceaccount", name)  # noqa: E731
+    wait_for("the namespace's default ServiceAccount, without which no pod is admitted", lambda: bool(accounts()))
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """A failed test of a cluster shows the end of each part's log."""
+    report = yield
+    if report.failed and item.get_closest_marker("cluster"):
+        for cluster in item.config.stash.get(CLUSTER, []):
+            report.sections.append((f"logs of the {cluster.world} cluster", cluster.log_tails()))
+    return report

@@ -1,0 +1,3 @@
+module pointsman.dev/testcluster/pause
+
+go 1.24.0
