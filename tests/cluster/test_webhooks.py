@@ -51,9 +51,11 @@ def webhook(cluster: Cluster) -> Iterator[str]:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"https://{cluster.host}:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"https://{cluster.host}:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.mark.parametrize("world", ["simulated", "real_node"])

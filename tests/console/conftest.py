@@ -99,19 +99,19 @@ def key_of(database_url: str) -> Callable[..., str]:
 @pytest.fixture
 def address(database_url: str, key_of) -> Iterator[str]:
     key_of(name="first")
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", 0))  # who asks before the server runs waits
     store = Store(database_url)
     server = uvicorn.Server(uvicorn.Config(console_app(store), log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    with httpx2.Client(trust_env=False) as client:
-        assert client.get(f"{url}/readyz").status_code == 200, "not ready"
-    yield url
-    server.should_exit = True
-    thread.join()
-    listening.close()
+    try:
+        assert httpx2.get(f"{url}/readyz", timeout=60, trust_env=False).status_code == 200, "not ready"
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
 
 
 @pytest.fixture

@@ -19,9 +19,10 @@ import psutil
 import pytest
 
 from pointsman.api.documents import load, plain
+from pointsman.demo.conservation import PENDING, conservation
 from pointsman.demo.generator import generate
 from pointsman.demo.report import business
-from pointsman.demo.run import CHUNK_DAYS, FULL, HISTORY_DAYS, PENDING, Outcome, Stage, conservation, run
+from pointsman.demo.run import CHUNK_DAYS, FULL, HISTORY_DAYS, TOKEN, Outcome, Stage, run
 from pointsman.demo.streaming import send
 from pointsman.demo.transactions import as_json_lines
 from pointsman.local.client import ControlClient, NotRunning
@@ -222,24 +223,36 @@ def test_a_process_that_is_killed_comes_back(client: ControlClient, name: str, h
     assert decide(client, home, f"after-{name}").status_code == 200
 
 
+def processes(home: Home, child: str, part: str) -> list[psutil.Process]:
+    """The home's processes of a supervised child, by its name's beginning and a part of the command."""
+    found = list[psutil.Process]()
+    for each in marked(home.instance):
+        try:
+            fits = each.environ().get(CHILD, "").startswith(child) and part in " ".join(each.cmdline()).split(" -f ")[0]
+        except psutil.Error:
+            continue
+        if fits:
+            found.append(each)
+    return found
+
+
 @pytest.mark.parametrize("part", ["ray::ServeReplica", "haproxy", "raylet", "pointsman_serving.ray_host"])
 def test_the_graph_decides_again_whatever_of_ray_is_killed(client: ControlClient, home: Home, part: str) -> None:
     def alive() -> list[psutil.Process]:
-        found = marked(home.instance, child="graph-card-fraud")
-        return [each for each in found if part in " ".join(each.cmdline()).split(" -f ")[0]]
+        return processes(home, "graph-card-fraud", part)
 
-    def decides() -> bool:
+    def answer() -> dict[str, object]:
         try:
-            return decide(client, home, f"after-{part}").status_code == 200
+            answered = decide(client, home, f"event-{part}")
         except (httpx2.TransportError, NotRunning):
-            return False
+            return {}
+        return answered.json() if answered.status_code == 200 else {}
 
-    assert decide(client, home, f"before-{part}").status_code == 200
+    until(lambda: bool(alive() and answer()), 180)  # what was killed before may be coming back
     (victim, *_) = alive()
     victim.kill()
-    until(lambda: not victim.is_running() or victim.status() == psutil.STATUS_ZOMBIE)
-    until(decides, 180)
-    assert decide(client, home, f"before-{part}").json()["duplicate"] is True
+    until(lambda: any(each.pid != victim.pid for each in alive()), 180)
+    until(lambda: answer().get("duplicate") is True, 180)
 
 
 VICTIMS = (
@@ -254,19 +267,6 @@ VICTIMS = (
     ("", "pointsman.local.supervisor"),
 )
 """The supervised child that a process belongs to, and a part of its command."""
-
-
-def kill_one(home: Home, child: str, part: str) -> None:
-    """kill -9 of the first process that fits."""
-    for each in marked(home.instance):
-        try:
-            fits = each.environ().get(CHILD, "").startswith(child) and part in " ".join(each.cmdline()).split(" -f ")[0]
-        except psutil.Error:
-            continue
-        if fits:
-            each.kill()
-            return
-    raise AssertionError(f"nothing runs that is {child} {part}")
 
 
 def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_doubled(
@@ -289,7 +289,7 @@ def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_dou
         sending = thread.submit(send, url, lines, key=key, batch=100, rate=400, patience_seconds=300)
         for child, part in chance.sample(VICTIMS, 3):
             time.sleep(chance.uniform(0.5, 4))  # a random moment, and not a wait for anything
-            kill_one(home, child, part)
+            processes(home, child, part)[0].kill()
             until(is_whole, 240)
         sent = sending.result()
     server = PostgresServer(home)
@@ -310,7 +310,8 @@ def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_dou
 
         until(is_back)  # it may have been the last one killed, and nothing asked it since
         until(is_drained, 120)
-        found = conservation(home, accounts, connection)
+        token = SecretStore(home.secrets).get(*TOKEN) or ""
+        found = conservation(connection, accounts=accounts, token=token)
         with connection.transaction():
             rows = connection.execute(
                 "SELECT event_id FROM decisions UNION SELECT event_id FROM dead_letters WHERE event_id IS NOT NULL"

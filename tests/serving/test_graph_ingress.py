@@ -74,16 +74,18 @@ def ingress(resolved: ResolvedGraph, database_url: str, tmp_path: Path) -> Itera
     thread = threading.Thread(target=run)
     thread.start()
     url = f"http://127.0.0.1:{port}/v1/graphs/card-fraud"
-    while True:
-        try:
-            if httpx2.get(f"{url}/-/ready", trust_env=False).status_code == 200:
-                break
-        except httpx2.TransportError:
-            assert thread.is_alive()
-    yield Ingress(url, key)
-    assert task is not None
-    loop.call_soon_threadsafe(task.cancel)
-    thread.join()
+    try:
+        while True:
+            try:
+                if httpx2.get(f"{url}/-/ready", trust_env=False).status_code == 200:
+                    break
+            except httpx2.TransportError:
+                assert thread.is_alive()
+        yield Ingress(url, key)
+    finally:
+        if task is not None and thread.is_alive():
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join()
 
 
 def event(**changes: str) -> dict[str, str]:

@@ -57,44 +57,6 @@ class Business:
     reasons: Mapping[str, int]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Conservation:
-    """Counted at the source, in the store, and at the target. decision-core: in = decisions + open dead letters +
-    duplicates + in flight; freezes = observed + rejected + unknown + pending."""
-
-    received: int
-    decisions: int
-    dead_letters: int
-    duplicates: int
-    freezes: int
-    observed: int
-    rejected: int
-    unknown: int
-    pending: int
-    applied_at_target: int
-    most_applications_of_one_key: int
-    ledger_leaves: int
-    ledger_problems: tuple[str, ...]
-
-    def broken(self) -> tuple[str, ...]:
-        """The laws that do not hold, in words."""
-        found = list[str]()
-        known = self.decisions + self.dead_letters + self.duplicates
-        if self.received != known:
-            found.append(f"{self.received} events came in, {known} are accounted for")
-        ended = self.observed + self.rejected + self.unknown + self.pending
-        if self.freezes != ended:
-            found.append(f"{self.freezes} freezes were decided, {ended} are accounted for")
-        if self.pending:
-            found.append(f"{self.pending} freezes are still pending")
-        if self.observed != self.applied_at_target:
-            found.append(f"{self.observed} freezes were observed, the target applied {self.applied_at_target}")
-        if self.most_applications_of_one_key > 1:
-            found.append(f"the target applied one freeze {self.most_applications_of_one_key} times")
-        found += [f"ledger: {problem}" for problem in self.ledger_problems]
-        return tuple(found)
-
-
 def business(recorded: Sequence[Recorded], truth: Mapping[str, Truth]) -> Business:
     """Measure decisions against the truth."""
     outcomes = np.array([each.outcome for each in recorded], dtype=object)

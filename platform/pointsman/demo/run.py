@@ -17,18 +17,18 @@ from psycopg.rows import TupleRow
 
 from pointsman.api.documents import load, plain
 from pointsman.demo.comparing import Assumptions, Comparison, Ran, compare
+from pointsman.demo.conservation import PENDING, Conservation, arrivals, conservation
 from pointsman.demo.cost import Prices
 from pointsman.demo.decided import Nightly
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.machine import cpu_seconds
 from pointsman.demo.recorded_run import recorded_run
-from pointsman.demo.report import Conservation, Recorded, Truth, business
+from pointsman.demo.report import Recorded, Truth, business
 from pointsman.demo.reviewing import Reviewers
 from pointsman.demo.streaming import Sent, send
 from pointsman.demo.train import EXAMPLE, TrainingSettings, train
 from pointsman.demo.transactions import Transactions, as_json_lines
 from pointsman.graphs.identity import decision_ids
-from pointsman.ledger.verify import verify
 from pointsman.library import open_resolved
 from pointsman.local.client import ControlClient
 from pointsman.local.home import Home
@@ -39,7 +39,7 @@ from pointsman.local.triton_here import why_not_triton
 from pointsman.local.up import up
 from pointsman.store.database import APP_ROLE, connect
 
-GRAPH, TARGET, SECRET = "card-fraud", "accounts", "accounts-token"
+GRAPH, TARGET, TOKEN = "card-fraud", "accounts", ("accounts-token", "token")
 HISTORY_DAYS, CHUNK_DAYS, CHUNKS = 30, 5, 2
 WARM_UP_DAYS = 8
 """The views look back seven days and an hour."""
@@ -48,7 +48,6 @@ PACED_EVENTS, PACED_RATE = 3000, 1000.0
 DRAIN_SECONDS = 120.0
 ASSUMED = Assumptions(nightly=Nightly(), reviewers=Reviewers(), prices=Prices())
 READY_SECONDS = 300
-PENDING = "SELECT count(*) FROM outbox WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated')"
 FULL = GeneratorSettings(customers=6_000, terminals=6_000, days=HISTORY_DAYS + CHUNK_DAYS * CHUNKS)
 
 
@@ -129,13 +128,13 @@ def run(home: Home, stage: Stage, *, example: Path = EXAMPLE) -> Outcome:
         status = client.get("DecisionGraph", GRAPH)["status"]
         address, key = status["address"], SecretStore(home.secrets).get(*FIRST_KEY) or ""
         chunk = _next_chunk(connection, stream, uid)
-        if _heads(connection)["received"] == 0:
+        if arrivals(connection)[0] == 0:
             _warm_up(home, address, history, stage)
         before = _steps(address)
-        received_before = _heads(connection)["received"]
+        received_before = arrivals(connection)[0]
         cpu_before, began = cpu_seconds(home.instance), time.monotonic()
         saturated, paced, lines = _stream(status["url"], key, chunk, stage)
-        if _heads(connection)["received"] - received_before != lines:
+        if arrivals(connection)[0] - received_before != lines:
             raise DemoFailed("the store has not received what was sent: `pointsman logs graph-card-fraud` says more")
         steps, overdue = _since(before, _steps(address))
         stage.begin("waiting for the freezes", None)
@@ -169,7 +168,7 @@ def _train(client: ControlClient, example: Path, history: Transactions, stage: S
 
 
 def _apply(client: ControlClient, example: Path, stage: Stage) -> None:
-    token = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": SECRET}}
+    token = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": TOKEN[0]}}
     known = {each["metadata"]["name"] for each in client.objects("Secret")}
     documents: list[dict[str, Any]] = [plain(each) for each in load(example)]
     if not _has_triton(stage):
@@ -177,8 +176,8 @@ def _apply(client: ControlClient, example: Path, stage: Stage) -> None:
             if each["kind"] == "ModelDeployment" and each["spec"].get("runtime", {}).get("type") == "Triton":
                 each["spec"]["runtime"] = {"type": "Native"}
     stage.begin("applying the fraud example", None)
-    if SECRET not in known:
-        documents.insert(0, {**token, "stringData": {"token": secrets.token_urlsafe(32)}})
+    if TOKEN[0] not in known:
+        documents.insert(0, {**token, "stringData": {TOKEN[1]: secrets.token_urlsafe(32)}})
     client.apply(documents)
     if not client.wait_ready(READY_SECONDS, lambda text: stage.begin(text[:110], None)):
         raise DemoFailed(
@@ -243,15 +242,6 @@ def _stream(url: str, key: str, chunk: Transactions, stage: Stage) -> tuple[Sent
     stage.begin(f"streaming at {PACED_RATE:.0f} events/s", PACED_EVENTS)
     paced = send(url, lines[cut:], key=key, batch=PACED_BATCH, rate=PACED_RATE, on_sent=stage.advance)
     return saturated, paced, len(lines)
-
-
-def _heads(connection: psycopg.Connection[TupleRow]) -> dict[str, int]:
-    with connection.transaction():
-        row = connection.execute(
-            "SELECT coalesce(sum(received), 0), coalesce(sum(duplicates), 0) FROM graph_heads"
-        ).fetchone()
-    assert row is not None
-    return {"received": int(row[0]), "duplicates": int(row[1])}
 
 
 def _steps(address: str) -> dict[str, Any]:
@@ -348,6 +338,7 @@ def _outcome(
         if id_ in truth
     ]
     graph, target = client.get("DecisionGraph", GRAPH), client.get("ActionTarget", TARGET)
+    token = SecretStore(home.secrets).get(*TOKEN) or ""
     return Outcome(
         recorded=recorded,
         truth=truth,
@@ -355,7 +346,7 @@ def _outcome(
         paced=paced,
         steps=steps,
         overdue=overdue,
-        conservation=conservation(home, target["status"]["address"], connection),
+        conservation=conservation(connection, accounts=target["status"]["address"], token=token),
         example_decision=str(shown[0]) if shown else None,
         freeze_seconds=tuple(waits[0]) if waits and waits[0] else (0.0, 0.0),
         certificates=graph["spec"].get("certificates", "Required"),
@@ -365,39 +356,4 @@ def _outcome(
         },
         approval=target["spec"].get("approval", {}).get("type", "WhenUncertified"),
         comparison=comparison,
-    )
-
-
-def conservation(home: Home, accounts: str, connection: psycopg.Connection[TupleRow]) -> Conservation:
-    """What came in and what became of it, counted in the store and at the accounts service."""
-    heads = _heads(connection)
-    with connection.transaction():
-
-        def count(query: str) -> int:
-            row = connection.execute(query).fetchone()
-            return int(row[0]) if row else 0
-
-        decisions = count("SELECT count(*) FROM decisions")
-        dead_letters = count("SELECT count(*) FROM dead_letters WHERE state = 'open'")
-        freezes = count("SELECT count(*) FROM actions")
-        states: dict[str, int] = {
-            name: int(number)
-            for name, number in connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall()
-        }
-    token = SecretStore(home.secrets).get(SECRET, "token")
-    summary = httpx2.get(f"{accounts}/operations/summary", headers={"authorization": f"Bearer {token}"}).json()
-    ledger = verify(connection)
-    ended = {name: states.pop(name, 0) for name in ("observed", "rejected", "unknown")}
-    return Conservation(
-        received=heads["received"],
-        decisions=decisions,
-        dead_letters=dead_letters,
-        duplicates=heads["duplicates"],
-        freezes=freezes,
-        pending=sum(states.values()),
-        applied_at_target=int(summary["distinct_keys"]),
-        most_applications_of_one_key=int(summary["max_applied"]),
-        ledger_leaves=ledger.size,
-        ledger_problems=ledger.problems,
-        **ended,
     )
