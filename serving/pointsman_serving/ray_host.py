@@ -7,12 +7,16 @@ one writer, and ends when the graph cannot be served, so that whoever supervises
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+import psutil
 import structlog
 
 from pointsman_serving.graph.config import HostConfig
@@ -25,6 +29,10 @@ OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """Ray's least; no event goes through it."""
 CONCURRENT_REQUESTS = 1024
 WATCH_SECONDS = 2.0
+SILENT_SECONDS = 30.0
+"""So long Serve's controller may be silent: where the node below it is gone, asking it waits for ever."""
+CORE = ("raylet", "gcs_server")
+"""Ray's processes that nothing starts again but a new start of this one."""
 
 
 def serve(config: HostConfig, config_path: Path) -> None:
@@ -48,12 +56,39 @@ def serve(config: HostConfig, config_path: Path) -> None:
     ray_serve.start(proxy_location="HeadOnly", http_options={"host": config.host, "port": config.port})
     ray_serve.run(application(config_path, CONCURRENT_REQUESTS), name=name, route_prefix=f"/v1/graphs/{name}")
     log.info("serving", graph=name, port=config.port, seconds=round(time.monotonic() - began, 1))
+    core = [each for each in psutil.Process().children() if each.name() in CORE]
+    cause = why_it_ended(core, lambda: str(ray_serve.status().applications[name].status.value))
+    log.error("the application failed", graph=name, cause=cause)
+    os._exit(1)  # Ray's own goodbye may wait for what is dead; the supervisor clears away what is left
+
+
+def why_it_ended(
+    core: Sequence[psutil.Process],
+    ask: Callable[[], str],
+    *,
+    every: float = WATCH_SECONDS,
+    silent: float = SILENT_SECONDS,
+) -> str:
+    """Watch until the application cannot serve any more, and say why. `ask` gives its status and may block."""
+    answers = [(time.monotonic(), "")]
+
+    def asking() -> None:
+        while True:
+            answers[0] = (time.monotonic(), ask())
+            time.sleep(every)
+
+    thread = threading.Thread(target=asking, name="serve-status", daemon=True)
+    thread.start()
     while True:
-        status = ray_serve.status().applications[name].status
+        when, status = answers[0]
         if status in {"DEPLOY_FAILED", "UNHEALTHY", "NOT_STARTED"}:
-            log.error("the application failed", graph=name, status=str(status))
-            sys.exit(1)
-        time.sleep(WATCH_SECONDS)
+            return f"Serve says {status}"
+        for each in core:
+            if not each.is_running() or each.status() == psutil.STATUS_ZOMBIE:
+                return f"{each.name()} ended"
+        if not thread.is_alive() or time.monotonic() - when > silent:
+            return "Serve's controller does not answer"
+        time.sleep(every)
 
 
 def _workers(config: HostConfig) -> int:
