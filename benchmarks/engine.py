@@ -7,6 +7,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -27,6 +28,7 @@ from pointsman_serving.graph.host import settle_interpreter
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 EXAMPLE = ROOT / "manifests" / "examples" / "fraud"
+BATCH = 1000
 
 
 @contextmanager
@@ -53,6 +55,18 @@ def opened(server: PostgresServer) -> Engine:
 def submission(lines: list[bytes]) -> Submission:
     """A batch of a stream."""
     return Submission(events=[orjson.loads(line) for line in lines], arrived=time.monotonic(), synchronous=False)
+
+
+def streamed(engine: Engine, lines: list[bytes], thread: ThreadPoolExecutor) -> None:
+    """Decide a stream as a host does: one batch is decided while the one before is written."""
+    writing: Future[object] | None = None
+    for start in range(0, len(lines), BATCH):
+        decided = engine.decide([submission(lines[start : start + BATCH])])
+        if writing is not None:
+            writing.result()
+        writing = thread.submit(engine.commit, decided)
+    if writing is not None:
+        writing.result()
 
 
 def machine() -> dict[str, Any]:

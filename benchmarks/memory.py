@@ -10,16 +10,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psutil
-from engine import machine, opened, store, submission, write
+from engine import machine, opened, store, streamed, write
 
-from pointsman.decisions.engine import Engine
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.transactions import as_json_lines
 from pointsman.ledger.verify import verify
 from pointsman.store.database import OWNER_ROLE, connect
 from pointsman.store.retention import drop_before
 
-EVENTS, BATCH, EVERY, EARLIER = 1_000_000, 1000, 50_000, 20_000
+EVENTS, EVERY, EARLIER = 1_000_000, 50_000, 20_000
 CUSTOMERS = 12_000
 SETTLE = ("UPDATE reviews SET state = 'decided'", "UPDATE outbox SET state = 'observed'")
 
@@ -52,7 +51,7 @@ def main() -> None:
                 return [str(each.day) for each in drop_before(owner, now.date())]
 
         fill(EARLIER)
-        _stream(engine, lines[:EARLIER], threads)
+        streamed(engine, lines[:EARLIER], threads)
         lines = lines[EARLIER:]
         clock["now"] = now
         dropping: Future[list[str]] | None = None
@@ -61,7 +60,7 @@ def main() -> None:
             chunk, lines = lines[:EVERY], lines[EVERY:]
             if sent >= events // 2 and dropping is None:
                 dropping = threads.submit(drop)
-            _stream(engine, chunk, threads)
+            streamed(engine, chunk, threads)
             samples.append({"events": sent + EVERY, "megabytes": round(process.memory_info().rss / 1e6, 1)})
             print(samples[-1], file=sys.stderr, flush=True)  # noqa: T201
         if dropping is not None:
@@ -83,17 +82,6 @@ def main() -> None:
     }
     write("memory", result)
     print({name: value for name, value in result.items() if name != "samples"})  # noqa: T201
-
-
-def _stream(engine: Engine, lines: list[bytes], threads: ThreadPoolExecutor) -> None:
-    writing: Future[object] | None = None
-    for start in range(0, len(lines), BATCH):
-        decided = engine.decide([submission(lines[start : start + BATCH])])
-        if writing is not None:
-            writing.result()
-        writing = threads.submit(engine.commit, decided)
-    if writing is not None:
-        writing.result()
 
 
 if __name__ == "__main__":

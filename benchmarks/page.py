@@ -35,8 +35,9 @@ def main() -> None:
     peers, stream, features = _read("peers"), _read("stream"), _read("features")
     memory = _read("memory")
     (DOCS / "performance").mkdir(exist_ok=True)
-    _picture("rates.svg", peers, "a_second", "a second, at 32 connections (a stream: batches of 500, 4 in flight)")
-    _picture("cpu.svg", peers, "cpu_us", "server CPU, µs for one prediction or decision")
+    rate = "a second, at 32 connections (a stream: batches of 500, 4 in flight)"
+    _picture("rates.svg", peers, "a_second", title="Predictions and decisions", unit=rate)
+    _picture("cpu.svg", peers, "cpu_us", title="Server CPU", unit="µs for one prediction or decision")
     _memory_picture(memory)
     (DOCS / "performance.md").write_text("\n".join(_page(peers, stream, features, memory)) + "\n")
 
@@ -128,7 +129,7 @@ def _spread(ratio: list[float]) -> str:
     return f"{abs(ratio[0] - 1):.0%} (single rounds {ratio[1] - 1:+.0%} to {ratio[2] - 1:+.0%})"
 
 
-def _picture(file: str, peers: dict[str, Any], what: str, title: str) -> None:
+def _picture(file: str, peers: dict[str, Any], what: str, *, title: str, unit: str) -> None:
     names, values, colours = list[str](), list[float](), list[str]()
     for arm, name in NAMES.items():
         loads = peers["arms"].get(arm, {})
@@ -143,6 +144,8 @@ def _picture(file: str, peers: dict[str, Any], what: str, title: str) -> None:
     bars = axes.barh(names[::-1], values[::-1], color=colours[::-1])
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
     axes.set_xscale("log")
+    axes.set_xlim(right=max(values) * 2.5)
+    axes.set_xlabel(unit)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, loc="left", fontsize=11)
     figure.savefig(DOCS / "performance" / file, metadata={"Date": None})
@@ -156,7 +159,7 @@ def _memory_picture(memory: dict[str, Any]) -> None:
         [each["megabytes"] for each in memory["samples"]],
         color=BLUE,
     )
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.2 * max(each["megabytes"] for each in memory["samples"]))
     axes.set_xlabel("million events")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title("the process's memory, MB", loc="left", fontsize=11)

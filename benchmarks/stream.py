@@ -11,20 +11,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 import psycopg
-from engine import machine, opened, store, submission, write
+from engine import BATCH, machine, opened, store, streamed, submission, write
 
 from pointsman.decisions.engine import Engine
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.transactions import as_json_lines
 from pointsman.local.postgres import PostgresServer
 
-ROUNDS, BATCH, SINGLES, COUNTED = 5, 1000, 200, 10
+ROUNDS, SINGLES, COUNTED = 5, 200, 10
 FSYNCS = "SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal'"
 
 
@@ -35,7 +35,7 @@ def main() -> None:
         engine = opened(server)
         per_round = BATCH * 10
         stream, rest = lines[: ROUNDS * per_round], iter(lines[ROUNDS * per_round :])
-        speed = streamed(engine, stream, per_round)
+        fast = speed(engine, stream, per_round)
         steps = by_step(engine)
         engine.stats.seconds.clear()
         engine.stats.rows.clear()
@@ -44,26 +44,19 @@ def main() -> None:
         alone = by_step(engine)
         engine.close()
         counts = counted(server, [next(rest) for _ in range((COUNTED + 3) * BATCH)])
-    result = {**machine(), **speed, "us_per_event_by_step": steps, "us_alone_by_step": alone, "counts": counts}
+    result = {**machine(), **fast, "us_per_event_by_step": steps, "us_alone_by_step": alone, "counts": counts}
     write("stream", result)
-    print(speed, counts)  # noqa: T201
+    print(fast, counts)  # noqa: T201
 
 
-def streamed(engine: Engine, lines: list[bytes], per_round: int) -> dict[str, Any]:
+def speed(engine: Engine, lines: list[bytes], per_round: int) -> dict[str, Any]:
     """Events a second, round by round, and the CPU that this process takes for one."""
     rates, cpu = list[float](), list[float]()
     with ThreadPoolExecutor(max_workers=1) as thread:
         for start in range(0, len(lines), per_round):
             chunk = lines[start : start + per_round]
             began, used = time.perf_counter(), time.process_time()
-            writing: Future[object] | None = None
-            for at in range(0, len(chunk), BATCH):
-                decided = engine.decide([submission(chunk[at : at + BATCH])])
-                if writing is not None:
-                    writing.result()
-                writing = thread.submit(engine.commit, decided)
-            if writing is not None:
-                writing.result()
+            streamed(engine, chunk, thread)
             rates.append(len(chunk) / (time.perf_counter() - began))
             cpu.append((time.process_time() - used) / len(chunk) * 1e6)
     return {
