@@ -144,7 +144,7 @@ def _picture(file: str, peers: dict[str, Any], what: str, *, title: str, unit: s
     bars = axes.barh(names[::-1], values[::-1], color=colours[::-1])
     axes.bar_label(bars, fmt="{:,.0f}", padding=3)
     axes.set_xscale("log")
-    axes.set_xlim(right=max(values) * 2.5)
+    axes.set_xlim(min(values) / 4, max(values) * 2.5)
     axes.set_xlabel(unit)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, loc="left", fontsize=11)
