@@ -13,7 +13,14 @@ STORAGE = "storage-initializer"
 """The init container that brings the model's files; KServe names it so."""
 PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 FETCH = frozenset(
-    {Reason.ModelNotFound, Reason.DigestMismatch, Reason.RegistryUnreachable, Reason.ArtifactRefused, Reason.NoRoom}
+    {
+        Reason.ModelNotFound,
+        Reason.DigestMismatch,
+        Reason.RegistryUnreachable,
+        Reason.ArtifactRefused,
+        Reason.NoRoom,
+        Reason.FetchFailed,
+    }
 )
 """What the program that fetches a model may name as the reason, at the beginning of its last line."""
 
