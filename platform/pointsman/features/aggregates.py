@@ -89,8 +89,9 @@ def count_not_newer(pool: Ints, start: Ints, end: Ints, limit: Ints) -> Ints:
     step = 1 << longest.bit_length()
     while step := step >> 1:
         further = at + step
-        inside = further <= end
-        at += step * (inside & (pool[np.where(inside, further - 1, 0)] <= limit))
+        older = further <= end
+        older &= pool.take(further - 1, mode="clip") <= limit
+        np.copyto(at, further, where=older)
     found: Ints = at - start
     return found
 

@@ -29,6 +29,20 @@ FIRST_POOL = 1 << 14
 Array = npt.NDArray[Any]
 
 
+class Groups:
+    """Rows by slot: their stable `order`, and for each of the `slots` where its rows begin (`first`) and their `counts`."""
+
+    def __init__(self, slots: Ints) -> None:
+        self.order = np.argsort(slots, kind="stable")
+        ordered = slots[self.order]
+        begins = np.empty(len(slots), np.bool_)
+        begins[0] = True
+        np.not_equal(ordered[1:], ordered[:-1], out=begins[1:])
+        self.first = np.flatnonzero(begins)
+        self.slots: Ints = ordered[self.first]
+        self.counts = np.diff(self.first, append=len(slots))
+
+
 class OnlineState:
     """What a view remembers. One writer; `advance`, then `commit` or `rollback`."""
 
@@ -64,17 +78,22 @@ class OnlineState:
         answers = Answers(self._view, rows)
         if len(places):
             slots = self._slots_of(entity.values[places].tolist())
-            self._make_room(slots)
+            groups = Groups(slots)
+            self._make_room(groups.slots, groups.counts)
             times = event_time[places]
             at = 0
             while at < len(places):
                 if at == len(places) - 1:  # alone it is cheaper to put in its place, wherever that is
                     self._insert(int(places[at]), int(slots[at]), int(times[at]), fields, answers)
                     break
-                cut = self._first_inversion(slots[at:], times[at:])
+                if at:
+                    groups = Groups(slots[at:])
+                cut = self._first_inversion(groups, times[at:])
                 end = len(places) if cut is None else at + cut
-                if end > at:
-                    self._append(places[at:end], slots[at:end], times[at:end], fields, answers)
+                if cut is None:
+                    self._append(places[at:], groups, times[at:], fields, answers)
+                elif cut:
+                    self._append(places[at:end], Groups(slots[at:end]), times[at:end], fields, answers)
                 if cut is not None:
                     self._insert(int(places[end]), int(slots[end]), int(times[end]), fields, answers)
                     end += 1
@@ -98,21 +117,16 @@ class OnlineState:
 
     def _slots_of(self, entities: list[object]) -> Ints:
         known = self._slots
-        for each in entities:
-            if each not in known:
-                known[each] = len(known)
+        slots = np.array([known.setdefault(each, len(known)) for each in entities], np.int64)
         if len(known) > len(self._start):
             more = np.zeros(max(len(known), 2 * len(self._start)) - len(self._start), np.int64)
             self._start = np.concatenate([self._start, more])
             self._length = np.concatenate([self._length, more])
             self._capacity = np.concatenate([self._capacity, more])
-        return np.fromiter(map(known.__getitem__, entities), np.int64, len(entities))
+        return slots
 
-    def _make_room(self, slots: Ints) -> None:
-        """See to it that every slot can take its rows, before anything of the batch is written."""
-        if (self._length[slots] + len(slots) <= self._capacity[slots]).all():
-            return
-        touched, counts = np.unique(slots, return_counts=True)
+    def _make_room(self, touched: Ints, counts: Ints) -> None:
+        """See to it that every slot can take so many rows, before anything of the batch is written."""
         short = self._length[touched] + counts > self._capacity[touched]
         if not short.any():
             return
@@ -176,30 +190,27 @@ class OnlineState:
             setattr(self, name, fresh)
         self._slots = {entity: at for at, (entity, _) in enumerate(living)}
 
-    def _first_inversion(self, slots: Ints, times: Ints) -> int | None:
+    def _first_inversion(self, groups: Groups, times: Ints) -> int | None:
         """The first row that is older than a row of its entity before it, stored or of this batch."""
-        order = np.argsort(slots, kind="stable")
-        ordered, when = slots[order], times[order]
-        first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-        length = self._length[ordered]
-        stored = self._times[np.maximum(self._start[ordered] + length - 1, 0)]
+        when = times[groups.order]
+        length = self._length[groups.slots]
+        stored = self._times[np.maximum(self._start[groups.slots] + length - 1, 0)]
         newest = np.where(length > 0, stored, NEVER)
-        before = np.concatenate([[NEVER], when[:-1]])
-        inverted = (when < newest) | (~first & (when < before))
-        if not inverted.any():
+        before = np.empty_like(when)
+        before[1:] = when[:-1]
+        before[groups.first] = newest
+        if (when >= before).all():
             return None
-        return int(order[inverted].min())
+        inverted = when < np.maximum(before, np.repeat(newest, groups.counts))
+        return int(groups.order[inverted].min())
 
-    def _append(self, places: Ints, slots: Ints, times: Ints, fields: Mapping[str, Column], answers: Answers) -> None:
+    def _append(
+        self, places: Ints, groups: Groups, times: Ints, fields: Mapping[str, Column], answers: Answers
+    ) -> None:
         """Add rows that are in order for each entity, and answer them."""
-        order = np.argsort(slots, kind="stable")
-        ordered = slots[order]
-        first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        counts = np.diff(np.append(first, len(ordered)))
-        rank = np.arange(len(ordered)) - np.repeat(first, counts)
-        length = self._length[ordered]
-        start = self._start[ordered]
-        position = start + length + rank
+        order, first, counts = groups.order, groups.first, groups.counts
+        start, length = np.repeat(self._start[groups.slots], counts), np.repeat(self._length[groups.slots], counts)
+        position = start + length + np.arange(len(order)) - np.repeat(first, counts)
         rows = places[order]
         self._times[position] = times[order]
         last, have = np.maximum(start + length - 1, 0), length > 0
@@ -209,9 +220,8 @@ class OnlineState:
             for before, own, added in field.running(values, present):
                 base = before[last] + np.where(field.present[last], own[last], 0)
                 before[position] = _running(added, first, counts) + np.where(have, base, 0)
-        touched = ordered[first]
-        self._length[touched] += counts
-        self._undo.append((touched, counts))
+        self._length[groups.slots] += counts
+        self._undo.append((groups.slots, counts))
         self._answer(rows, start, position, times[order], answers)
 
     def _insert(self, place: int, slot: int, time: int, fields: Mapping[str, Column], answers: Answers) -> None:
