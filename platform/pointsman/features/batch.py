@@ -37,35 +37,50 @@ class Answers:
 
     def __init__(self, view: CompiledView, rows: int) -> None:
         self._view, self._rows = view, rows
-        self._values = {
-            name: np.zeros((rows, type_.width) if type_.width else rows, DTYPES[type_.type])
-            for name, type_ in view.types.items()
-        }
-        self._missing = {name: np.ones(rows, np.bool_) for name in view.types}
+        self._values = dict[str, npt.NDArray[Any]]()
+        self._missing = dict[str, Mask]()
 
     def write(
         self, feature: CompiledFeature, output: str, rows: Ints, values: npt.NDArray[Any], known: Mask | None = None
     ) -> None:
         """Write an output for these rows; where it is not `known` it is the feature's default, or else missing."""
-        if known is None:
-            self._values[output][rows] = values
+        if output not in self._values:
+            self._begin(output, whole=len(rows) == self._rows)
+        default = feature.default
+        if known is not None:
+            values = np.where(known, values, 0 if default is None else default)
+        self._values[output][rows] = values
+        if known is not None and default is None:
+            if output not in self._missing:
+                self._missing[output] = np.zeros(self._rows, np.bool_)
+            self._missing[output][rows] = ~known
+        elif output in self._missing:
             self._missing[output][rows] = False
-        else:
-            default = feature.default
-            self._values[output][rows] = np.where(known, values, 0 if default is None else default)
-            self._missing[output][rows] = ~known if default is None else False
 
     def batch(self, *, late: Mask, stale: Mask) -> FeatureBatch:
         """Everything written, but nothing for rows that are late or stale."""
-        blank = np.flatnonzero(late | stale)
+        none = late | stale
+        blank = none if none.any() else None
         columns = {}
         for name, type_ in self._view.types.items():
-            values, missing = self._values[name], self._missing[name]
-            if len(blank):
-                missing[blank] = True
-            if missing.any():
+            if name not in self._values:
+                self._begin(name, whole=False)
+            values, missing = self._values[name], self._missing.get(name)
+            if blank is not None:
+                missing = blank if missing is None else missing | blank
+            if missing is not None and missing.any():
                 values[missing] = 0
                 columns[name] = Column(type=type_, values=values, missing=missing)
             else:
                 columns[name] = Column(type=type_, values=values)
         return FeatureBatch(columns=columns, late=late, stale=stale)
+
+    def _begin(self, output: str, *, whole: bool) -> None:
+        """Make room for an output; what is written whole at once needs nothing in it before."""
+        type_ = self._view.types[output]
+        shape = (self._rows, type_.width) if type_.width else (self._rows,)
+        if whole:
+            self._values[output] = np.empty(shape, DTYPES[type_.type])
+        else:
+            self._values[output] = np.zeros(shape, DTYPES[type_.type])
+            self._missing[output] = np.ones(self._rows, np.bool_)
