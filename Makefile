@@ -38,6 +38,7 @@ lint: $(READY) ## Check style, types, layers, and what is generated
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pointsman.api.crds --check
+	@$(BIN)/python -m pointsman_operator.resources.runtimes --check
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
@@ -56,8 +57,9 @@ bench-memory: $(READY) ## Measure: a million events, and what memory does meanwh
 	@$(BIN)/python benchmarks/memory.py
 	@$(BIN)/python benchmarks/page.py
 
-crds: $(READY) ## Generate manifests/crds from the kinds
+crds: $(READY) ## Generate manifests/crds from the kinds, and manifests/runtimes
 	@$(BIN)/python -m pointsman.api.crds
+	@$(BIN)/python -m pointsman_operator.resources.runtimes
 
 lock: $(READY) ## Resolve requirements/*.txt anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh

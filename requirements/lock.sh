@@ -22,6 +22,7 @@ runtime() {
 }
 lock core
 lock serving --extra serving
+lock operator --extra operator
 lock local --extra local
 lock train --extra train
 lock dev --extra dev

@@ -1,9 +1,15 @@
-"""Fixtures that several areas share: one embedded PostgreSQL a session, a fresh migrated database a test."""
+"""Fixtures that several areas share: one embedded PostgreSQL and one MLflow a session, a fresh migrated database a test."""
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -47,3 +53,98 @@ def database_url(postgres, database: str) -> str:
 def owner_url(postgres, database: str) -> str:
     """The fresh database's URL with the owner's role."""
     return postgres.url(database, "pointsman_owner")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """Where MLflow answers, and the folder in which it keeps files."""
+
+    url: str
+    artifacts: Path
+
+    def publish(self, name: str, folder: Path, *, alias: str = "champion", experiment: str = "tests") -> str:
+        from pointsman.demo.publish import Description, Publisher
+
+        description = Description(
+            params={"rows": "1"}, metrics={"average_precision": 0.5}, dataset_digest="sha256:ab", dataset_source="test"
+        )
+        with Publisher(self.url, experiment) as publisher:
+            return publisher.publish(name, folder, description, alias=alias)
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{home}/mlflow.db",
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(home / "artifacts"),
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+    }
+    command = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--host", "127.0.0.1"]
+    log = home / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], env=environment, cwd=home, stdout=output, stderr=output
+        )
+    server = Server(url=f"http://127.0.0.1:{port}", artifacts=home / "artifacts")
+    try:
+        _wait_until_it_answers(server.url, process, log)
+        yield server
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    import httpx2
+
+    deadline = time.monotonic() + 120
+    with httpx2.Client(trust_env=False, timeout=5) as client:
+        while process.poll() is None and time.monotonic() < deadline:
+            try:
+                if client.get(f"{url}/health").status_code == 200:
+                    return
+            except httpx2.HTTPError:
+                time.sleep(0.1)
+    raise AssertionError(f"MLflow did not start:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., Path]:
+    return _make_model
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Path:
+    return _make_model(tmp_path / "model", bias=0.0)
+
+
+def _make_model(folder: Path, *, bias: float) -> Path:
+    """A model folder: the sigmoid of one input and a bias."""
+    import numpy as np
+    from onnx import TensorProto, helper
+
+    from pointsman.demo.model_files import write_model
+
+    rows = "N"
+    graph = helper.make_graph(
+        [
+            helper.make_node("Add", ["amount", "bias"], ["sum"]),
+            helper.make_node("Sigmoid", ["sum"], ["probability"]),
+        ],
+        "model",
+        [helper.make_tensor_value_info("amount", TensorProto.FLOAT, [rows, 1])],
+        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [rows, 1])],
+        initializer=[helper.make_tensor("bias", TensorProto.FLOAT, [1], [bias])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    write_model(folder, model.SerializeToString(), {"amount": np.array([[1.0], [2.0]], dtype=np.float32)})
+    return folder

@@ -10,10 +10,10 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
+from pointsman.logs import log_as_json
 from pointsman_serving.graph.app import GraphApp
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.host import GraphHost
-from pointsman_serving.logs import log_as_json
 
 
 async def serve(config: HostConfig) -> None:

@@ -19,8 +19,8 @@ from types import FrameType
 import psutil
 import structlog
 
+from pointsman.logs import log_as_json
 from pointsman_serving.graph.config import HostConfig
-from pointsman_serving.logs import log_as_json
 from pointsman_serving.ray_settings import apply_settings
 
 log = structlog.get_logger()

@@ -8,10 +8,10 @@ from typing import Any
 
 from ray import serve
 
+from pointsman.logs import log_as_json
 from pointsman_serving.graph.app import GraphApp
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.host import GraphHost
-from pointsman_serving.logs import log_as_json
 
 _hosted: dict[str, GraphApp] = {}
 """The one application of this worker process, put here by the replica before Serve asks for it."""

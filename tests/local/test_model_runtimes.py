@@ -11,11 +11,11 @@ import pytest
 
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman.deployments.plan import Pinned
-from pointsman.local.example_probe import is_usable
 from pointsman.local.home import Home
 from pointsman.local.model_runtimes import abilities, environment_process, environment_spec, server_spec
 from pointsman.local.ports import Ports
 from pointsman.local.processes import Restart
+from pointsman.models.probe_answer import is_usable
 from pointsman_serving.oip.codec import encode_response
 
 URI = "models:/fraud@champion"

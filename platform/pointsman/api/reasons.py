@@ -66,8 +66,20 @@ class Reason(StrEnum):
     ImagePullFailed = "ImagePullFailed", "The image cannot be pulled."
     RuntimeNotFound = "RuntimeNotFound", "What should run the model is not installed here."
     NewRevisionProposed = "NewRevisionProposed", "The alias has moved, and the new version is going through its gates."
+    RolloutNeedsCapacity = (
+        "RolloutNeedsCapacity",
+        "The new revision finds no place beside the old one, which serves on.",
+    )
     RolloutPaused = "RolloutPaused", "The rollout waits for a person to promote it."
     RolledBack = "RolledBack", "The new revision failed its gates and the old one serves."
+
+    # The cluster around a model
+    KServeNotFound = "KServeNotFound", "KServe is not installed in the cluster."
+    KServeUnsupported = "KServeUnsupported", "KServe is of a version that this release does not know."
+    NameTaken = "NameTaken", "An object of a name that is needed belongs to someone else."
+    WriteRefused = "WriteRefused", "The cluster refuses an object that is needed."
+    RouteAccepted = "RouteAccepted", "The Gateway takes the route."
+    RouteNotAccepted = "RouteNotAccepted", "The Gateway does not take the route, or does not exist."
 
     # Views
     Compiled = "Compiled", "The definition is compiled against the stream's contract."

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import httpx2
-import numpy as np
 import orjson
+
+from pointsman.models.probe_answer import HEADER_LENGTH, is_usable
 
 EXAMPLE = "example.json"
 """`{"length": of the JSON part, "body": base64}`."""
-HEADER_LENGTH = "Inference-Header-Content-Length"
 SECONDS = 5
-FLOATS = {"FP16": "<f2", "FP32": "<f4", "FP64": "<f8"}
 
 
 def answers_example(url: str, example: Path) -> Callable[[], Awaitable[bool]]:
@@ -37,27 +35,3 @@ def answers_example(url: str, example: Path) -> Callable[[], Awaitable[bool]]:
         return answer.status_code == 200 and is_usable(answer.content, answer.headers.get(HEADER_LENGTH))
 
     return ready
-
-
-def is_usable(body: bytes, header_length: str | None) -> bool:
-    """Whether an answer has outputs, and every number of a float output is finite."""
-    length = int(header_length) if header_length is not None and header_length.isdigit() else len(body)
-    try:
-        outputs = orjson.loads(body[:length])["outputs"]
-        return len(outputs) > 0 and _are_finite(outputs, body[length:])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False
-
-
-def _are_finite(outputs: list[Mapping[str, Any]], raw: bytes) -> bool:
-    at = 0
-    for output in outputs:
-        size, dtype = (output.get("parameters") or {}).get("binary_data_size"), FLOATS.get(output["datatype"])
-        data = raw[at : at + (size or 0)]
-        at += size or 0
-        if dtype is None:
-            continue
-        numbers = np.frombuffer(data, dtype) if size is not None else np.asarray(output["data"], dtype)
-        if not np.isfinite(numbers).all():
-            return False
-    return at == len(raw)

@@ -13,12 +13,12 @@ from pathlib import Path
 import orjson
 import structlog
 
+from pointsman.logs import log_as_json
 from pointsman.models.artifact import ArtifactRefused, TensorSpec
 from pointsman.models.session import ProbeFailed
 from pointsman_serving.environments import EnvironmentFailed
 from pointsman_serving.handover import become, checked, lay_out, parser
 from pointsman_serving.kserve_python.environment import ENVIRONMENT
-from pointsman_serving.logs import log_as_json
 
 log = structlog.get_logger()
 

@@ -15,9 +15,9 @@ import structlog
 import uvicorn
 import uvloop
 
+from pointsman.logs import log_as_json
 from pointsman.models.artifact import ArtifactRefused
 from pointsman.models.session import ProbeFailed
-from pointsman_serving.logs import log_as_json
 from pointsman_serving.native.http import HttpApp
 from pointsman_serving.native.model import NAME, VERSION, ServedModel
 from pointsman_serving.native.rpc import MESSAGE_BYTES, RpcService

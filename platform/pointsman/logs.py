@@ -1,4 +1,4 @@
-"""JSON logs on standard error, one line an event, for every process of the serving side."""
+"""JSON logs on standard error, one line an event, for every process that serves or operates."""
 
 from __future__ import annotations
 

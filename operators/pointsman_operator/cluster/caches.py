@@ -1,0 +1,174 @@
+"""Everything that the operator remembers of the cluster, and what of it matters for one ModelDeployment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from pointsman_operator import names
+from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound
+from pointsman_operator.cluster.follow import Follower
+from pointsman_operator.cluster.memory import Key, key_of, owner_of
+from pointsman_operator.seen import (
+    CLUSTER_SERVING_RUNTIME,
+    DEPLOYMENT,
+    EVENT,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    MADE,
+    MODEL_DEPLOYMENT,
+    POD,
+    POD_MONITOR,
+    SERVING_RUNTIME,
+    Installed,
+    Kind,
+    Raw,
+    Seen,
+)
+
+LABELLED = (*MADE, DEPLOYMENT, POD)
+"""Found by our label: KServe hands an InferenceService's labels on to the Deployment and the pods"""
+OF_ALL = (SERVING_RUNTIME, CLUSTER_SERVING_RUNTIME)
+"""A change of these may matter for every ModelDeployment"""
+WARNINGS = {"fieldSelector": "type=Warning,involvedObject.kind=Pod"}
+
+
+class Caches:
+    """What is known of the cluster. `changed` is told of each ModelDeployment for which something may be different."""
+
+    def __init__(self, cluster: Cluster, changed: Callable[[Key], None]) -> None:
+        self._cluster, self._changed = cluster, changed
+        self._warnings = defaultdict[str, dict[str, Raw]](dict)
+        self._kserve: tuple[str, ...] = ()
+        self._followers: Mapping[str, Follower] = {
+            kind.name: Follower(
+                cluster,
+                kind,
+                heard=self._heard,
+                appeared=self._appeared,
+                selectors=_selectors(kind),
+            )
+            for kind in (MODEL_DEPLOYMENT, *OF_ALL, *LABELLED, EVENT)
+        }
+
+    async def run(self) -> None:
+        """Follow everything until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for follower in self._followers.values():
+                tasks.create_task(follower.run(), name=f"follow {follower.kind.name}")
+            tasks.create_task(self._look_for_kserve(), name="look for KServe")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether everything that was in the cluster at the start is remembered."""
+        return all(follower.known.is_set() for follower in self._followers.values())
+
+    async def known(self) -> None:
+        """Wait until everything that is in the cluster now is remembered."""
+        for follower in self._followers.values():
+            await follower.known.wait()
+
+    def deployments(self) -> list[Key]:
+        """All ModelDeployments."""
+        return [key_of(raw) for raw in self._followers[MODEL_DEPLOYMENT.name].memory]
+
+    def deployment(self, key: Key) -> Raw | None:
+        """One ModelDeployment."""
+        return self._followers[MODEL_DEPLOYMENT.name].memory.get(key)
+
+    def wrote(self, kind: Kind, raw: Raw) -> None:
+        """Remember the answer to a write of our own, so that nothing is written twice before a watch tells of it."""
+        self._followers[kind.name].memory.put(raw)
+
+    def seen(self, key: Key) -> Seen | None:
+        """All that is remembered for a ModelDeployment; None where it is not there."""
+        raw = self.deployment(key)
+        if raw is None:
+            return None
+        objects = {kind.name: self._followers[kind.name].memory.of(key) for kind in LABELLED}
+        uids = [str(pod["metadata"]["uid"]) for pod in objects[POD.name]]
+        return Seen(
+            deployment=raw,
+            objects=objects,
+            events={uid: sorted(self._warnings[uid].values(), key=_last) for uid in uids if uid in self._warnings},
+            runtimes=self._runtimes(key[0]),
+            installed=Installed(
+                kserve=self._kserve,
+                gateway=self._followers[HTTP_ROUTE.name].is_there,
+                monitors=self._followers[POD_MONITOR.name].is_there,
+            ),
+            now=datetime.now(UTC),
+        )
+
+    def _runtimes(self, namespace: str) -> frozenset[str]:
+        of_namespace = (key_of(raw) for raw in self._followers[SERVING_RUNTIME.name].memory)
+        of_cluster = (key_of(raw) for raw in self._followers[CLUSTER_SERVING_RUNTIME.name].memory)
+        return frozenset(
+            [name for place, name in of_namespace if place == namespace] + [f"/{name}" for _, name in of_cluster]
+        )
+
+    def _heard(self, kind: Kind, raw: Raw, is_living: bool) -> None:
+        if kind is MODEL_DEPLOYMENT:
+            self._changed(key_of(raw))
+        elif kind in OF_ALL:
+            self._all_changed()
+        elif kind is EVENT:
+            self._warned(raw, is_living=is_living)
+        else:
+            if kind is POD and not is_living:
+                self._warnings.pop(str(raw["metadata"]["uid"]), None)
+            self._changed(owner_of(raw))
+
+    def _warned(self, event: Raw, *, is_living: bool) -> None:
+        about = event["involvedObject"]
+        uid, name = str(about.get("uid")), str(event["metadata"]["name"])
+        if is_living:
+            self._warnings[uid][name] = event
+        elif uid in self._warnings:
+            self._warnings[uid].pop(name, None)
+            if not self._warnings[uid]:
+                del self._warnings[uid]
+        pod = self._followers[POD.name].memory.get((str(about.get("namespace", "")), str(about.get("name"))))
+        if pod is not None:
+            self._changed(owner_of(pod))
+
+    def _appeared(self, kind: Kind) -> None:
+        if kind is not MODEL_DEPLOYMENT:
+            self._all_changed()
+
+    def _all_changed(self) -> None:
+        for key in self.deployments():
+            self._changed(key)
+
+    async def _look_for_kserve(self) -> None:
+        """Which versions of InferenceService the cluster has: to be told where the one that is written is not among them."""
+        while True:
+            try:
+                group = await self._cluster.get("/apis/serving.kserve.io")
+                found = tuple(str(each["version"]) for each in group["versions"])
+                if INFERENCE_SERVICE.api_version.split("/")[1] in found and not self._is_there(INFERENCE_SERVICE):
+                    found = ()
+            except NotFound:
+                found = ()
+            except ClusterError:
+                found = self._kserve
+            if found != self._kserve:
+                self._kserve = found
+                self._all_changed()
+            await asyncio.sleep(2.0)
+
+    def _is_there(self, kind: Kind) -> bool:
+        return self._followers[kind.name].is_there
+
+
+def _selectors(kind: Kind) -> Mapping[str, str]:
+    if kind is EVENT:
+        return WARNINGS
+    return {"labelSelector": names.DEPLOYMENT} if kind in LABELLED else {}
+
+
+def _last(event: Raw) -> str:
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")

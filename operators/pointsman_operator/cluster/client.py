@@ -1,0 +1,219 @@
+"""Requests to the API server over one pool of connections. Addresses and credentials come from Kubernetes' own client library.
+
+Objects are plain JSON values. Every request that fails raises one of the errors here, named by what a caller can do.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Self
+
+import httpx2
+import orjson
+
+from pointsman_operator.names import MANAGER
+from pointsman_operator.seen import Kind, Raw
+
+SECONDS = 30.0
+"""For an answer"""
+WATCH_SECONDS = 290
+"""After so long a watch is ended by the server and begun anew"""
+SILENT_SECONDS = 120.0
+"""A watch is sent a bookmark every minute; one that is silent for longer is dead and nobody has said so"""
+CONNECTIONS = 64
+
+
+class ClusterError(Exception):
+    """A request failed. The message says what, where and why in one line."""
+
+
+class Unreachable(ClusterError):
+    """Nobody answered, or the server was busy or failed. Try again later."""
+
+
+class Conflict(ClusterError):
+    """Somebody else owns a field that was to be written, or has changed the object meanwhile."""
+
+
+class NotFound(ClusterError):
+    """There is no such object, or no such kind."""
+
+
+class Gone(ClusterError):
+    """A watch asked for what the server has forgotten. List again."""
+
+
+class Refused(ClusterError):
+    """The server understood and refuses: invalid, forbidden, or an admission webhook said no."""
+
+
+class Cluster:
+    """One API server."""
+
+    def __init__(self, *, url: str, context: ssl.SSLContext | bool, credentials: Any = None) -> None:
+        limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+        self._credentials = credentials
+        self._http = httpx2.AsyncClient(base_url=url, verify=context, timeout=SECONDS, limits=limits, trust_env=False)
+
+    @classmethod
+    def configured(cls, kubeconfig: str | None = None) -> Self:
+        """The one of the kubeconfig, of the pod that this runs in, or of KUBECONFIG, in this order. Raises ClusterError."""
+        from kubernetes import client, config  # takes a second to import, and only this needs it
+
+        configuration = client.Configuration()
+        try:
+            if kubeconfig is None:
+                try:
+                    config.load_incluster_config(client_configuration=configuration)
+                except config.ConfigException:
+                    config.load_kube_config(client_configuration=configuration)
+            else:
+                config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        except (config.ConfigException, OSError) as error:
+            raise ClusterError(f"no cluster is configured: {error}: set KUBECONFIG or --kubeconfig") from error
+        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+        if not configuration.verify_ssl:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return cls(url=configuration.host, context=context, credentials=configuration)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str) -> Raw:
+        """What stands at an address. Raises NotFound."""
+        return await self._ask("GET", path)
+
+    async def list(self, kind: Kind, selectors: Mapping[str, str]) -> tuple[list[dict[str, Any]], str]:
+        """All objects of a kind in the cluster, and the version from which a watch goes on."""
+        found = await self._ask("GET", _address(kind), params=selectors)
+        named = {"apiVersion": kind.api_version, "kind": kind.name}
+        return [{**named, **each} for each in found["items"]], str(found["metadata"]["resourceVersion"])
+
+    async def watch(self, kind: Kind, version: str, selectors: Mapping[str, str]) -> AsyncIterator[tuple[str, Raw]]:
+        """What changes after a version: ADDED, MODIFIED, DELETED or BOOKMARK, and the object.
+
+        Ends by itself after some minutes. Raises Gone where the version is forgotten, Unreachable where nothing is heard.
+        """
+        asked = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(WATCH_SECONDS),
+            **selectors,
+        }
+        timeout = httpx2.Timeout(SECONDS, read=SILENT_SECONDS)
+        try:
+            async with self._http.stream(
+                "GET", _address(kind), params=asked, headers=self._headers(), timeout=timeout
+            ) as answer:
+                if answer.status_code != 200:
+                    raise _error(answer.status_code, await answer.aread(), f"watch {kind.plural}")
+                async for line in answer.aiter_lines():
+                    event = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _error(int(event["object"].get("code", 500)), orjson.dumps(event["object"]), kind.plural)
+                    yield event["type"], event["object"]
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise Unreachable(f"watch {kind.plural}: {type(error).__name__}") from error
+
+    async def apply(self, kind: Kind, document: Raw, *, force: bool) -> Raw:
+        """Server-side apply: the fields of the document are ours. Without `force` raises Conflict over others' fields."""
+        metadata = document["metadata"]
+        return await self._ask(
+            "PATCH",
+            _address(kind, metadata.get("namespace"), metadata["name"]),
+            params={"fieldManager": MANAGER, "force": "true" if force else "false"},
+            content=orjson.dumps(document),
+            type_="application/apply-patch+yaml",
+        )
+
+    async def merge(self, kind: Kind, namespace: str, name: str, change: Mapping[str, Any], *, part: str = "") -> Raw:
+        """A merge patch of an object or of one `part` of it, such as /status or /scale."""
+        return await self._ask(
+            "PATCH",
+            _address(kind, namespace, name) + part,
+            params={"fieldManager": MANAGER},
+            content=orjson.dumps(change),
+            type_="application/merge-patch+json",
+        )
+
+    async def create(self, kind: Kind, document: Raw) -> Raw:
+        """A new object. Raises Conflict where there is one of that name."""
+        address = _address(kind, document["metadata"].get("namespace"))
+        return await self._ask(
+            "POST", address, params={"fieldManager": MANAGER}, content=orjson.dumps(document), type_="application/json"
+        )
+
+    async def replace(self, kind: Kind, document: Raw) -> Raw:
+        """The whole object in place of the one of the version that it names. Raises Conflict where that has changed."""
+        metadata = document["metadata"]
+        address = _address(kind, metadata.get("namespace"), metadata["name"])
+        return await self._ask(
+            "PUT", address, params={"fieldManager": MANAGER}, content=orjson.dumps(document), type_="application/json"
+        )
+
+    async def delete(self, kind: Kind, raw: Raw) -> None:
+        """Delete this very object: not one that has taken its name since. One that is gone already is deleted."""
+        metadata = raw["metadata"]
+        options = {"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Background"}
+        try:
+            await self._ask(
+                "DELETE",
+                _address(kind, metadata.get("namespace"), metadata["name"]),
+                content=orjson.dumps(options),
+                type_="application/json",
+            )
+        except (NotFound, Conflict):
+            return
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        type_: str | None = None,
+    ) -> dict[str, Any]:
+        headers = self._headers() | ({"Content-Type": type_} if type_ is not None else {})
+        try:
+            answer = await self._http.request(method, path, params=params, content=content, headers=headers)
+        except httpx2.HTTPError as error:
+            raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
+        if answer.status_code >= 300:
+            raise _error(answer.status_code, answer.content, f"{method} {path}")
+        found: dict[str, Any] = orjson.loads(answer.content)
+        return found
+
+    def _headers(self) -> dict[str, str]:
+        """The token is asked for each time: in a pod it is renewed every hour."""
+        token = self._credentials.get_api_key_with_prefix("authorization") if self._credentials else None
+        return {"Accept": "application/json"} | ({"Authorization": token} if token else {})
+
+
+def _address(kind: Kind, namespace: str | None = None, name: str | None = None) -> str:
+    place = f"/namespaces/{namespace}" if namespace else ""
+    return f"{kind.path}{place}/{kind.plural}" + (f"/{name}" if name else "")
+
+
+def _error(code: int, body: bytes, what: str) -> ClusterError:
+    try:
+        message = str(orjson.loads(body).get("message", ""))
+    except orjson.JSONDecodeError:
+        message = body[:200].decode(errors="replace")
+    told = f"{what}: {message or f'status {code}'}"
+    if code == 410:
+        return Gone(told)
+    if code == 404:
+        return NotFound(told)
+    if code == 409:
+        return Conflict(told)
+    if code == 429 or code >= 500:
+        return Unreachable(told)
+    return Refused(message or told)

@@ -1,0 +1,109 @@
+"""What is remembered of one kind of object: the newest state that was seen of each. No I/O.
+
+A watch and the answers to our own writes both tell of objects, in any order; the newer state counts, by the object's version.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pointsman_operator import names
+from pointsman_operator.seen import Raw
+
+Key = tuple[str, str]
+"""Namespace (empty where there is none) and name"""
+TOMBSTONES = 10_000
+
+
+class Memory:
+    """All objects of a kind, found by key and by the ModelDeployment that they carry the label of."""
+
+    def __init__(self) -> None:
+        self._objects = dict[Key, Raw]()
+        self._of = defaultdict[Key, dict[Key, Raw]](dict)
+        self._ended = dict[Key, int]()
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def __iter__(self) -> Iterator[Raw]:
+        return iter(self._objects.values())
+
+    def get(self, key: Key) -> Raw | None:
+        """The object, if there is one."""
+        return self._objects.get(key)
+
+    def of(self, owner: Key) -> list[Raw]:
+        """What carries the label of a ModelDeployment, by name."""
+        return [raw for _, raw in sorted(self._of.get(owner, {}).items())]
+
+    def put(self, raw: Raw) -> bool:
+        """Remember a state; whether it was news."""
+        key, version = key_of(raw), version_of(raw)
+        known = self._objects.get(key)
+        if (known is not None and version_of(known) >= version) or self._ended.get(key, -1) >= version:
+            return False
+        if known is not None:
+            self._remove(key)  # its label may have changed
+        kept = slim(raw)
+        self._objects[key] = kept
+        self._of[owner_of(raw)][key] = kept
+        return True
+
+    def drop(self, raw: Raw) -> bool:
+        """Forget an object that has ended; whether it was known."""
+        key, version = key_of(raw), version_of(raw)
+        self._ended[key] = version
+        while len(self._ended) > TOMBSTONES:
+            del self._ended[next(iter(self._ended))]
+        known = self._objects.get(key)
+        if known is None or version_of(known) > version:
+            return False
+        self._remove(key)
+        return True
+
+    def replace(self, listed: Iterable[Raw], version: str) -> list[tuple[Raw, bool]]:
+        """Take a list, as of a version, for all there is; what was news, and whether it lives or has ended.
+
+        Without a version nothing can be newer than the list.
+        """
+        found = {key_of(raw): raw for raw in listed}
+        gone = [
+            raw
+            for key, raw in self._objects.items()
+            if key not in found and (not version or version_of(raw) <= int(version))
+        ]
+        for raw in gone:
+            self._remove(key_of(raw))
+        return [*((raw, False) for raw in gone), *((raw, True) for raw in found.values() if self.put(raw))]
+
+    def _remove(self, key: Key) -> None:
+        raw = self._objects.pop(key)
+        owner = owner_of(raw)
+        self._of[owner].pop(key, None)
+        if not self._of[owner]:
+            del self._of[owner]
+
+
+def key_of(raw: Raw) -> Key:
+    """Namespace and name."""
+    return str(raw["metadata"].get("namespace", "")), str(raw["metadata"]["name"])
+
+
+def owner_of(raw: Raw) -> Key:
+    """The ModelDeployment that an object carries the label of; for all others, and for ModelDeployments, no name."""
+    labels = raw["metadata"].get("labels") or {}
+    return str(raw["metadata"].get("namespace", "")), str(labels.get(names.DEPLOYMENT, ""))
+
+
+def version_of(raw: Raw) -> int:
+    """Versions of one kind grow: Kubernetes promises so of all its own and of custom resources since 1.35."""
+    return int(raw["metadata"]["resourceVersion"])
+
+
+def slim(raw: Raw) -> Mapping[str, Any]:
+    """Without who manages which field: nobody here asks, and it is half of an object."""
+    metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
+    return {**raw, "metadata": metadata}

@@ -1,0 +1,200 @@
+"""What is seen of a ModelDeployment in the cluster, as the plan of all worlds takes it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from pointsman.api.findings import problems_of
+from pointsman.api.model_deployment import ModelDeployment
+from pointsman.api.reasons import Reason
+from pointsman.deployments.plan import Abilities, Observed, Pinned, RevisionState, RouteState, Unresolved
+from pointsman_operator import names
+from pointsman_operator.causes.cause import Cause, condition, items, shortened
+from pointsman_operator.causes.containers import PodSeen
+from pointsman_operator.causes.revision import cause_of_revision
+from pointsman_operator.refusals import refusals
+from pointsman_operator.resources.inference_service import runtime_name, shape
+from pointsman_operator.seen import (
+    DEPLOYMENT,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    POD,
+    Installed,
+    Raw,
+    Reference,
+    Seen,
+)
+
+KSERVE = "v1beta1"
+"""The version of InferenceService that is written"""
+RUNTIMES = frozenset({"Native", "Triton", "KServePython", "ServingRuntime", "Container"})
+SETS_ASIDE: Mapping[str, str] = {
+    "spec.slo": "no budget is kept yet",
+    "spec.runtime.native.threads": "one thread infers",
+}
+NO_GATEWAY = "the Gateway API is not installed: the model is reached inside the cluster, through its Service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A document that is in the cluster and that this release cannot read, in words."""
+
+    message: str
+
+
+def read(raw: Raw) -> ModelDeployment | Unreadable:
+    """The ModelDeployment that the API server holds."""
+    try:
+        return ModelDeployment.model_validate(raw)
+    except ValidationError as error:
+        told = "; ".join(f"{problem.path}: {problem.message}" for problem in problems_of(error, ModelDeployment))
+        return Unreadable(message=f"it cannot be read by this release: {told}: apply it again, corrected")
+
+
+def observe(deployment: ModelDeployment, seen: Seen, reference: Reference) -> Observed:
+    """One observation. What the reference means comes from the registry, what served from the status."""
+    wanted, serving = _wanted(deployment, reference), served(seen.status)
+    running = {
+        pinned.key: state
+        for pinned in (wanted, serving)
+        if pinned is not None and (state := _state(deployment, seen, pinned, has_served=pinned == serving)) is not None
+    }
+    return Observed(
+        deployment=deployment,
+        generation=int(seen.deployment["metadata"].get("generation", 0)),
+        wanted=wanted,
+        trouble=reference.trouble,
+        serving=serving,
+        running=running,
+        in_use=(),
+        abilities=_abilities(seen.installed),
+        history=tuple(seen.status.get("history", ())),
+        route=_route(deployment, seen),
+        held=_held(deployment, seen),
+        refused=seen.refused,
+    )
+
+
+def served(status: Raw) -> Pinned | None:
+    """What the status says was decided to serve."""
+    if not all(status.get(field) for field in ("uri", "version", "digest", "source", "shape")):
+        return None
+    return Pinned(**{name: str(status[name]) for name in ("uri", "version", "digest", "source", "shape")})
+
+
+def _wanted(deployment: ModelDeployment, reference: Reference) -> Pinned | None:
+    if reference.version is None or reference.digest is None:
+        return None
+    return Pinned(
+        uri=reference.uri,
+        version=reference.version,
+        digest=reference.digest,
+        source=reference.source,
+        shape=shape(deployment.spec),
+    )
+
+
+def _abilities(installed: Installed) -> Abilities:
+    aside = dict(SETS_ASIDE) if installed.gateway else {**SETS_ASIDE, "spec.route": NO_GATEWAY}
+    return Abilities(runtimes=RUNTIMES, sets_aside=aside)
+
+
+def _held(deployment: ModelDeployment, seen: Seen) -> Unresolved | None:
+    """The first thing for which nothing may be touched."""
+    refused = refusals(deployment)
+    if refused:
+        return Unresolved(reason=Reason.NotHonouredHere, message="; ".join(map(str, refused)))
+    if not seen.installed.kserve:
+        message = "KServe is not installed: install it, and everything goes on by itself"
+        return Unresolved(reason=Reason.KServeNotFound, message=message)
+    if KSERVE not in seen.installed.kserve:
+        message = f"KServe serves InferenceService as {', '.join(seen.installed.kserve)}, not as {KSERVE}"
+        return Unresolved(reason=Reason.KServeUnsupported, message=message)
+    name = runtime_name(deployment.spec)
+    if name is not None and name not in seen.runtimes and f"/{name}" not in seen.runtimes:
+        message = f'the serving runtime "{name}" does not exist: apply it, in this namespace or for the cluster'
+        return Unresolved(reason=Reason.RuntimeNotFound, message=message)
+    return None
+
+
+def _state(deployment: ModelDeployment, seen: Seen, pinned: Pinned, *, has_served: bool) -> RevisionState | None:
+    """What is seen of a revision; None where it has no InferenceService. One that has served fails at once."""
+    service = names.inference_service(deployment.name, pinned)
+    raw = seen.one(INFERENCE_SERVICE, service)
+    if raw is None or not seen.is_ours(raw):
+        return None
+    pods = [PodSeen(pod=pod, warnings=tuple(_warnings(seen, pod))) for pod in _pods(seen, pinned.revision)]
+    ready = sum(condition(each.pod, "Ready").get("status") == "True" for each in pods)
+    cause = cause_of_revision(seen.one(DEPLOYMENT, names.predictor(service)), pods) or _kserve_says(raw)
+    why, reason = (cause.message, cause.reason) if cause is not None else ("", Reason.ModelStarting)
+    probe = seen.probes.get(service)
+    if deployment.spec.autoscaling.type == "None" and deployment.spec.autoscaling.replicas == 0:
+        return RevisionState(state="Starting", cause="spec.autoscaling.replicas is 0", reason=Reason.Suspended)
+    if not ready:
+        failing = cause is not None and (has_served or not cause.passes)
+        return RevisionState(state="Failing" if failing else "Starting", cause=why, reason=reason, replicas=0)
+    if probe is None:
+        return RevisionState(state="Starting", cause="its probe inference is under way", reason=Reason.ModelStarting)
+    if not probe.answered:
+        said = f"its pods are ready and its probe inference is not answered: {probe.cause}"
+        return RevisionState(state="Failing", cause=said, reason=Reason.ProbeFailed)
+    return RevisionState(state="Answering", cause=why, reason=reason, replicas=ready)
+
+
+def _pods(seen: Seen, revision: str) -> list[Raw]:
+    """The pods of a revision that are not on their way out."""
+    return [
+        pod
+        for pod in seen.of(POD)
+        if pod["metadata"].get("labels", {}).get(names.REVISION) == revision
+        and not pod["metadata"].get("deletionTimestamp")
+    ]
+
+
+def _warnings(seen: Seen, pod: Raw) -> Iterator[tuple[str, str]]:
+    for event in seen.events.get(str(pod["metadata"].get("uid")), ()):
+        yield str(event.get("reason", "")), str(event.get("message", ""))
+
+
+def _kserve_says(service: Raw) -> Cause | None:
+    """KServe's own words, where it could not even make a Deployment."""
+    model = service.get("status", {}).get("modelStatus", {})
+    failure = model.get("lastFailureInfo", {})
+    if model.get("transitionStatus") == "InvalidSpec":
+        said = shortened(str(failure.get("message", "")))
+        return Cause(reason=Reason.PodRefused, message=f"KServe refuses the InferenceService: {said}")
+    predictor = condition(service, "PredictorReady")
+    if predictor.get("status") == "False" and "rror" in str(predictor.get("reason", "")):
+        said = shortened(str(predictor.get("message", "")))
+        return Cause(reason=Reason.PodRefused, message=f"KServe cannot make the pods: {said}")
+    return None
+
+
+def _route(deployment: ModelDeployment, seen: Seen) -> RouteState | None:
+    """What the Gateways say of the routes: of the first that is not taken, else of all."""
+    if deployment.spec.route is None or not seen.installed.gateway:
+        return None
+    gateways = " and ".join(f'"{parent.name}"' for parent in deployment.spec.route.parent_refs)
+    routes = [raw for kind in (HTTP_ROUTE, GRPC_ROUTE) for raw in seen.of(kind) if seen.is_ours(raw)]
+    said = [answer for raw in routes for answer in items(raw, "status", "parents")]
+    for answer in said:
+        for type_ in ("Accepted", "ResolvedRefs"):
+            found: Raw = next((each for each in answer.get("conditions", ()) if each.get("type") == type_), {})
+            if found.get("status") == "False":
+                return RouteState(accepted=False, reason=Reason.RouteNotAccepted, message=_refusal(answer, found))
+    if not said:
+        message = f"no controller has answered for the Gateway {gateways}: is it there?"
+        return RouteState(accepted=None, reason=Reason.Progressing, message=message)
+    return RouteState(accepted=True, message=f"the Gateway {gateways} takes the route")
+
+
+def _refusal(answer: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    gateway = answer.get("parentRef", {}).get("name", "?")
+    return (
+        f'the Gateway "{gateway}" does not take the route: {found.get("reason")}: {shortened(found.get("message", ""))}'
+    )

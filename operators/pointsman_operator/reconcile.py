@@ -1,0 +1,148 @@
+"""The reconcile of one ModelDeployment: observe, decide, carry out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from pointsman.api.conditions import READY, Condition, find, from_dicts
+from pointsman.api.model_deployment import ModelDeployment
+from pointsman.api.reasons import Reason
+from pointsman.deployments import plan
+from pointsman.deployments.plan import Plan
+from pointsman.planning import Told, judge, written
+from pointsman_operator import names
+from pointsman_operator.carry_out import Writer
+from pointsman_operator.causes.cause import condition
+from pointsman_operator.cluster.caches import Caches
+from pointsman_operator.cluster.memory import Key
+from pointsman_operator.desired import desired, writes
+from pointsman_operator.observe import Unreadable, observe, read
+from pointsman_operator.prober import Prober, Target
+from pointsman_operator.references import References
+from pointsman_operator.seen import INFERENCE_SERVICE, POD, Raw, Seen
+from pointsman_operator.settings import Settings
+
+log = structlog.get_logger()
+
+
+class Reconciler:
+    """Reconciles any ModelDeployment. `again` is asked to look at one again, at once or after some seconds."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        caches: Caches,
+        writer: Writer,
+        references: References,
+        prober: Prober,
+        again: Callable[[Key, float], None],
+    ) -> None:
+        self._settings, self._caches, self._writer = settings, caches, writer
+        self._references, self._prober, self._again = references, prober, again
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring the cluster nearer to what the spec asks for. Raises ClusterError where it is to be tried again."""
+        seen = self._caches.seen(key)
+        if seen is None or seen.deployment["metadata"].get("deletionTimestamp"):
+            self._references.forget(key)
+            self._prober.want("/".join(key), {}, lambda: None)
+            return  # what it owned goes with it
+        deployment = read(seen.deployment)
+        if isinstance(deployment, Unreadable):
+            await self._say(seen, _unreadable(seen, deployment))
+            return
+        reference = self._references.known(key, deployment, seen.status)
+        seen = replace(seen, probes=self._probes(key, deployment, seen))
+        observed = observe(deployment, seen, reference)
+        decided = plan.decide(observed, seen.now)
+        if not decided.held:
+            wanted = desired(deployment, decided, seen, drain=timedelta(seconds=self._settings.drain_seconds))
+            refused = await self._writer.carry_out(writes(wanted, seen), seen)
+            if refused is not None:
+                decided = plan.decide(replace(observed, refused=refused), seen.now)
+                self._again(key, 5.0)
+            if wanted.look_again is not None:
+                self._again(key, (wanted.look_again - seen.now).total_seconds())
+        await self._say(seen, _with_address(decided, seen))
+
+    def _probes(self, key: Key, deployment: ModelDeployment, seen: Seen) -> Any:
+        """Ask every revision that has a ready pod; of one that has none, forget what it said."""
+        targets = {
+            service: Target(
+                address=self._settings.probe_address.format(
+                    service=names.predictor(service), namespace=seen.namespace, port=80
+                ),
+                model=deployment.name,
+            )
+            for service in _with_ready_pods(seen)
+        }
+        return self._prober.want("/".join(key), targets, lambda: self._again(key, 0.0))
+
+    async def _say(self, seen: Seen, told: Told) -> None:
+        """The status, and an Event for what has changed in it."""
+        generation = int(seen.deployment["metadata"].get("generation", 0))
+        status = written(told, seen.status, generation=generation, now=seen.now)
+        before = _ready_before(seen.status)
+        await self._writer.status(seen, status)
+        ready = find(told.conditions, READY)
+        assert ready is not None
+        if before is None or (before.status, before.reason) != (ready.status, ready.reason):
+            log.info(
+                "reconciled",
+                object=f"{seen.namespace}/{seen.name}",
+                generation=generation,
+                ready=ready.status,
+                reason=ready.reason,
+                message=ready.message,
+            )
+            if ready.status != "Unknown":
+                await self._writer.tell(
+                    seen, reason=ready.reason, message=ready.message or "it serves", warning=ready.status == "False"
+                )
+        serves, served = told.fields.get("revision"), seen.status.get("revision")
+        if serves is not None and serves != served:
+            message = f"version {told.fields['version']} serves, as revision {serves}"
+            await self._writer.tell(seen, reason="Serving", message=message, warning=False)
+
+
+def _with_ready_pods(seen: Seen) -> Iterator[str]:
+    """The InferenceServices of ours with at least one pod that is ready."""
+    revisions = {
+        pod["metadata"]["labels"].get(names.REVISION)
+        for pod in seen.of(POD)
+        if condition(pod, "Ready").get("status") == "True" and not pod["metadata"].get("deletionTimestamp")
+    }
+    for raw in seen.of(INFERENCE_SERVICE):
+        if seen.is_ours(raw) and raw["metadata"]["labels"].get(names.REVISION) in revisions:
+            yield str(raw["metadata"]["name"])
+
+
+def _with_address(decided: Plan, seen: Seen) -> Told:
+    """Where it is reached inside the cluster."""
+    told = decided.told
+    url = f"http://{seen.name}.{seen.namespace}.svc" if decided.serve is not None else None
+    return replace(told, fields={**told.fields, "url": url})
+
+
+def _unreadable(seen: Seen, why: Unreadable) -> Told:
+    """What is left of the status where the document cannot be read: everything goes on as it is."""
+    generation = int(seen.deployment["metadata"].get("generation", 0))
+    fields = {name: value for name, value in seen.status.items() if name not in ("conditions", "observedGeneration")}
+    return Told(conditions=judge((_invalid,), why, generation=generation), fields=fields)
+
+
+def _invalid(why: Unreadable) -> Condition:
+    return Condition(type="Accepted", status="False", reason=Reason.InvalidSpec, message=why.message)
+
+
+def _ready_before(status: Raw) -> Condition | None:
+    try:
+        return find(from_dicts(status.get("conditions", ())), READY)
+    except (KeyError, ValueError):
+        return None

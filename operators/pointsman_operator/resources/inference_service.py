@@ -1,0 +1,171 @@
+"""A revision's InferenceService: Standard mode, reached from inside alone, its replicas left to us.
+
+Its storage is always given: KServe takes one without for serving many models, and adds an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from pointsman.api.model_deployment import ModelDeployment, ModelDeploymentSpec
+from pointsman.api.model_runtime import ContainerRuntime
+from pointsman.deployments.plan import Pinned
+from pointsman_operator import names
+from pointsman_operator.resources import metadata, pods
+from pointsman_operator.seen import INFERENCE_SERVICE, Child, Raw
+
+RUNTIMES: Mapping[str, str] = MappingProxyType(
+    {"Native": "pointsman-native", "Triton": "pointsman-triton", "KServePython": "pointsman-kserve-python"}
+)
+"""The serving runtimes of this release, by the type that asks for them"""
+ANNOTATIONS: Mapping[str, str] = MappingProxyType(
+    {"serving.kserve.io/deploymentMode": "Standard", "serving.kserve.io/autoscalerClass": "external"}
+)
+LABELS: Mapping[str, str] = MappingProxyType({"networking.kserve.io/visibility": "cluster-local"})
+FORMATS: Mapping[str, str] = MappingProxyType(
+    {"Safetensors": "safetensors", "Skops": "skops", "XGBoost": "xgboost", "LightGBM": "lightgbm",
+     "TensorRT": "tensorrt", "TritonRepository": "triton"}
+)  # fmt: skip
+"""KServe's names of formats; all else is onnx"""
+HTTP, GRPC = 8080, 9000
+"""The ports of our runtimes"""
+FETCHED = "mlflow-artifacts:/"
+"""The beginning of the addresses that our own container fetches"""
+
+
+def shape(spec: ModelDeploymentSpec) -> str:
+    """A digest of what surrounds the model in its pods: another one makes another revision.
+
+    Only what was written counts, so that another default of a later release moves nothing.
+    """
+    written = spec.model_dump(
+        mode="json",
+        exclude_unset=True,
+        exclude_none=True,
+        include={"runtime", "resources", "pod_template", "batching"},
+    )
+    return sha256(orjson.dumps(written, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def inference_service(owner: Raw, deployment: ModelDeployment, pinned: Pinned) -> Child:
+    """The InferenceService of a revision, which runs `deployment` as it is written now."""
+    spec = deployment.spec
+    template = spec.pod_template.metadata if spec.pod_template is not None else None
+    predictor: dict[str, Any] = pods.of_pod(deployment.name, pinned.revision, spec)
+    if template is not None and template.labels:
+        predictor["labels"] = dict(template.labels)
+    if template is not None and template.annotations:
+        predictor["annotations"] = dict(template.annotations)
+    if spec.runtime.container is not None:
+        predictor["containers"] = [_container(deployment, spec.runtime.container, pinned)]
+    else:
+        predictor["model"] = _model(deployment, pinned)
+    return metadata.child(
+        owner,
+        INFERENCE_SERVICE,
+        names.inference_service(deployment.name, pinned),
+        revision=pinned.revision,
+        labels=LABELS,
+        annotations=ANNOTATIONS,
+        spec={"predictor": predictor},
+    )
+
+
+def runtime_name(spec: ModelDeploymentSpec) -> str | None:
+    """The serving runtime that runs it; None where its own container does."""
+    if spec.runtime.serving_runtime_ref is not None:
+        return spec.runtime.serving_runtime_ref.name
+    return RUNTIMES.get(spec.runtime.type)
+
+
+def ports(spec: ModelDeploymentSpec) -> tuple[int, int | None]:
+    """Where the pods speak Open Inference Protocol: HTTP, and gRPC where they do."""
+    container = spec.runtime.container
+    if container is not None:
+        return container.http_port, container.grpc_port
+    return HTTP, None if spec.runtime.type == "ServingRuntime" else GRPC
+
+
+def _model(deployment: ModelDeployment, pinned: Pinned) -> dict[str, Any]:
+    spec = deployment.spec
+    model: dict[str, Any] = {
+        "modelFormat": {"name": FORMATS.get(spec.model.format or "", "onnx")},
+        "protocolVersion": "v2",
+        "runtime": runtime_name(spec),
+        "storageUri": _storage(deployment, pinned),
+        "resources": pods.resources(spec),
+    }
+    image = _image(spec)
+    if image is not None:
+        model["image"] = image
+    if spec.runtime.type in ("Native", "KServePython"):
+        model["args"] = [
+            f"--name={deployment.name}",
+            f"--version={pinned.version}",
+            f"--digest={pinned.digest}",
+        ]
+    if spec.runtime.type == "Native" and "max_batch_size" in spec.batching.model_fields_set:
+        model["args"].append(f"--max-batch-size={spec.batching.max_batch_size}")
+    return model
+
+
+def _image(spec: ModelDeploymentSpec) -> str | None:
+    if spec.runtime.triton is not None:
+        return spec.runtime.triton.image
+    return spec.runtime.kserve_python.image if spec.runtime.kserve_python is not None else None
+
+
+def _storage(deployment: ModelDeployment, pinned: Pinned) -> str:
+    """The address of the files. Ours carries what the fetcher is to check, and how it is to lay them out."""
+    if not pinned.source.startswith(FETCHED):
+        return pinned.source
+    query = {"name": deployment.name, "version": pinned.version}
+    if deployment.spec.runtime.type == "Triton":
+        batching, triton = deployment.spec.batching, deployment.spec.runtime.triton
+        gpu = any(name.startswith("nvidia.com/") for name in deployment.spec.resources.limits)
+        query |= {
+            "layout": "triton",
+            "kind": "gpu" if gpu else "cpu",
+            "maxBatchSize": str(batching.max_batch_size),
+            "maxQueueDelayMicroseconds": str(batching.max_queue_delay_microseconds),
+            "instances": str(triton.instances if triton is not None else 1),
+        }
+    return f"{pinned.source}?{urlencode(query)}#{pinned.digest}"
+
+
+def _container(deployment: ModelDeployment, runtime: ContainerRuntime, pinned: Pinned) -> dict[str, Any]:
+    ready = {"httpGet": {"path": "/v2/health/ready", "port": runtime.http_port}}
+    found: dict[str, Any] = {
+        "name": "kserve-container",
+        "image": runtime.image,
+        "ports": [{"name": "http1", "containerPort": runtime.http_port, "protocol": "TCP"}],
+        "env": [
+            {"name": "STORAGE_URI", "value": _storage(deployment, pinned)},
+            *(_variable(each) for each in runtime.env),
+        ],
+        "resources": pods.resources(deployment.spec),
+        "securityContext": {**pods.CONTAINER_SECURITY, "readOnlyRootFilesystem": False},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "lifecycle": pods.PRE_STOP,
+        "startupProbe": {**ready, "periodSeconds": 5, "failureThreshold": 120},
+        "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {"httpGet": {"path": "/v2/health/live", "port": runtime.http_port}, "periodSeconds": 10},
+    }
+    if runtime.grpc_port is not None:
+        found["ports"].append({"name": "grpc-oip", "containerPort": runtime.grpc_port, "protocol": "TCP"})
+    if runtime.command:
+        found["command"] = list(runtime.command)
+    if runtime.args:
+        found["args"] = list(runtime.args)
+    return found
+
+
+def _variable(variable: Any) -> dict[str, Any]:
+    found: dict[str, Any] = variable.model_dump(mode="json", exclude_none=True)
+    return found

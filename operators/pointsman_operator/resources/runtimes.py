@@ -1,0 +1,157 @@
+"""The serving runtimes and the storage container of this release, as KServe's objects: `manifests/runtimes` is made of them.
+
+python -m pointsman_operator.resources.runtimes [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pointsman_operator.resources import pods
+from pointsman_operator.resources.inference_service import FETCHED, GRPC, HTTP, RUNTIMES
+from pointsman_operator.resources.surroundings import TRITON_METRICS
+from pointsman_operator.seen import CLUSTER_SERVING_RUNTIME
+from pointsman_operator.settings import RELEASE, Settings
+
+SERVING_IMAGE = f"ghcr.io/pointsman/serving:{RELEASE}"
+KSERVE_PYTHON_IMAGE = f"ghcr.io/pointsman/kserve-python:{RELEASE}"
+TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
+MODELS = "/mnt/models"
+FOLDER = Path(__file__).parents[3] / "manifests" / "runtimes"
+STORAGE = "pointsman-registry"
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """Every object, by its name."""
+    made = (_native(), _kserve_python(), _triton(), _storage())
+    return {each["metadata"]["name"]: each for each in made}
+
+
+def _native() -> dict[str, Any]:
+    command = ["python", "-m", "pointsman_serving.native"]
+    arguments = [f"--model-dir={MODELS}", "--host=0.0.0.0", f"--http-port={HTTP}", f"--grpc-port={GRPC}"]
+    container = _container(SERVING_IMAGE, command, arguments, metrics=HTTP)
+    return _runtime("Native", container, formats=["onnx"])
+
+
+def _kserve_python() -> dict[str, Any]:
+    command = ["python", "-m", "pointsman_serving.kserve_python"]
+    arguments = [
+        f"--model-dir={MODELS}",
+        "--folder=/tmp/server",
+        "--host=0.0.0.0",
+        f"--http-port={HTTP}",
+        f"--grpc-port={GRPC}",
+    ]
+    return _runtime("KServePython", _container(KSERVE_PYTHON_IMAGE, command, arguments, metrics=HTTP), formats=["onnx"])
+
+
+def _triton() -> dict[str, Any]:
+    closed = "shared-memory,model-repository,statistics,trace,logging:pointsman-closed=never"
+    arguments = [
+        f"--model-repository={MODELS}",
+        f"--http-port={HTTP}",
+        f"--grpc-port={GRPC}",
+        f"--metrics-port={TRITON_METRICS}",
+        "--strict-readiness=true",
+        "--exit-on-error=true",
+        "--model-control-mode=none",
+        f"--http-restricted-api={closed}",
+        f"--grpc-restricted-protocol={closed}",
+    ]
+    container = _container(TRITON_IMAGE, ["tritonserver"], arguments, metrics=TRITON_METRICS)
+    return _runtime("Triton", container, formats=["onnx", "tensorrt", "triton"])
+
+
+def _container(image: str, command: list[str], arguments: list[str], *, metrics: int) -> dict[str, Any]:
+    """The container that serves. It is ready when the model is loaded and has answered, not when a port is open."""
+    ports = [("http1", HTTP), ("grpc-oip", GRPC), *([("metrics", metrics)] if metrics != HTTP else [])]
+    ready = {"httpGet": {"path": "/v2/health/ready", "port": HTTP}, "timeoutSeconds": 5}
+    live = {"httpGet": {"path": "/v2/health/live", "port": HTTP}, "timeoutSeconds": 5}
+    return {
+        "name": "kserve-container",
+        "image": image,
+        "command": command,
+        "args": arguments,
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
+        "env": [{"name": "HOME", "value": "/tmp"}],
+        "resources": {"requests": dict(pods.DEFAULT_REQUESTS), "limits": {"memory": pods.DEFAULT_REQUESTS["memory"]}},
+        "securityContext": dict(pods.CONTAINER_SECURITY),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "lifecycle": dict(pods.PRE_STOP),
+        "startupProbe": {**ready, "periodSeconds": 5, "failureThreshold": 120},
+        "readinessProbe": {**ready, "periodSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {**live, "periodSeconds": 10, "failureThreshold": 3},
+        "volumeMounts": [dict(pods.SCRATCH_MOUNT)],
+    }
+
+
+def _runtime(type_: str, container: Mapping[str, Any], *, formats: Iterable[str]) -> dict[str, Any]:
+    metrics = next((port for port in container["ports"] if port["name"] == "metrics"), container["ports"][0])
+    return {
+        "apiVersion": CLUSTER_SERVING_RUNTIME.api_version,
+        "kind": CLUSTER_SERVING_RUNTIME.name,
+        "metadata": {"name": RUNTIMES[type_]},
+        "spec": {
+            "annotations": {
+                "prometheus.kserve.io/port": str(metrics["containerPort"]),
+                "prometheus.kserve.io/path": "/metrics",
+            },
+            "supportedModelFormats": [{"name": name} for name in formats],
+            "protocolVersions": ["v2", "grpc-v2"],
+            "containers": [dict(container)],
+            "volumes": [dict(pods.SCRATCH)],
+        },
+    }
+
+
+def _storage() -> dict[str, Any]:
+    """Fetches what comes from the registry. KServe gives it the address and the folder as its arguments."""
+    return {
+        "apiVersion": CLUSTER_SERVING_RUNTIME.api_version,
+        "kind": "ClusterStorageContainer",
+        "metadata": {"name": STORAGE},
+        "spec": {
+            "container": {
+                "name": "storage-initializer",
+                "image": SERVING_IMAGE,
+                "command": ["python", "-m", "pointsman_serving.fetch"],
+                "env": [
+                    {"name": "POINTSMAN_REGISTRY_URL", "value": Settings().registry_url},
+                    {"name": "HOME", "value": "/tmp"},
+                ],
+                "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+                "securityContext": dict(pods.CONTAINER_SECURITY),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+            },
+            "supportedUriFormats": [{"prefix": FETCHED}],
+            "workloadType": "initContainer",
+        },
+    }
+
+
+def main() -> int:
+    """Write the files, or with --check say which differ."""
+    wanted = {FOLDER / f"{name}.yaml": yaml.safe_dump(each, sort_keys=False) for name, each in documents().items()}
+    listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    wanted[FOLDER / "kustomization.yaml"] = yaml.safe_dump(
+        {**listed, "resources": [path.name for path in wanted]}, sort_keys=False
+    )
+    differ = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        for path in differ:
+            print(f"{path}: is not what the code makes: python -m {__spec__.name}", file=sys.stderr)  # noqa: T201
+        return 1 if differ else 0
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path in differ:
+        path.write_text(wanted[path])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

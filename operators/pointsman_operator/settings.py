@@ -1,0 +1,66 @@
+"""What an installation of the operator can be told. Read once, at the start; every field has a default that works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from typing import Any, get_type_hints
+
+PREFIX = "POINTSMAN_"
+RELEASE = version("pointsman")
+
+
+class SettingsError(Exception):
+    """A variable of the environment has a value that is not one; the message names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Each field is the environment's variable of its name in capitals after POINTSMAN_, such as POINTSMAN_NAMESPACE."""
+
+    namespace: str = "pointsman-system"
+    """The operator's own namespace: its Lease and the webhook's certificate are there"""
+    registry_url: str = "http://mlflow.pointsman-system.svc:5000"
+    """MLflow's address, for the operator and for the pods that fetch models"""
+    registry_poll_seconds: float = 10.0
+    """Between two questions for where an alias points"""
+    resync_seconds: float = 240.0
+    """Between two looks at an object of which no event has come; nothing is written when nothing differs"""
+    drain_seconds: float = 30.0
+    """How long a revision lives on that traffic has left, for requests that are under way"""
+    probe_address: str = "http://{service}.{namespace}.svc:{port}"
+    """Where a revision is asked for its probe inference"""
+    probe_seconds: float = 5.0
+    """How long the answer to a probe inference may take"""
+    metrics_port: int = 8081
+    """Prometheus metrics and health, on all addresses; 0 takes a free one, which the log names"""
+    leader_election: bool = True
+    """False where there is but one replica, and nothing else can start another"""
+    lease_seconds: float = 12.0
+    """After so long without a sign of the leader another replica goes on"""
+
+
+def settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the environment gives. Raises SettingsError."""
+    types, found = get_type_hints(Settings), dict[str, Any]()
+    for each in fields(Settings):
+        variable = PREFIX + each.name.upper()
+        if variable in environment:
+            found[each.name] = _read(variable, environment[variable], types[each.name])
+    return Settings(**found)
+
+
+def _read(variable: str, text: str, type_: type) -> object:
+    if type_ is bool:
+        if text.lower() not in ("true", "false"):
+            raise SettingsError(f'{variable}: "{text}" is neither true nor false')
+        return text.lower() == "true"
+    try:
+        value = type_(text)
+    except ValueError:
+        raise SettingsError(f'{variable}: "{text}" is no number') from None
+    if isinstance(value, int | float) and value < 0:
+        raise SettingsError(f'{variable}: "{text}" is less than 0')
+    return value

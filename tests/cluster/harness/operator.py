@@ -1,0 +1,141 @@
+"""The operator as a process of this machine against a cluster of the tests, and the model server that its probes reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.cluster import Cluster, Object
+from harness.waiting import wait_for
+
+MANIFESTS = Path(__file__).parents[3] / "manifests"
+NAMESPACE = "pointsman-system"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """A running operator."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    metrics: str
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self.process.kill()
+        self.process.wait()
+
+    def written(self) -> Mapping[str, float]:
+        """How many writes it has made, by kind and verb: `InferenceService apply`."""
+        found = {}
+        for line in _opened(f"{self.metrics}/metrics").splitlines():
+            if line.startswith("pointsman_operator_writes_total{"):
+                labels, _, value = line.removeprefix("pointsman_operator_writes_total{").partition("} ")
+                kind, verb = (part.split('"')[1] for part in labels.split(","))
+                found[f"{kind} {verb}"] = float(value)
+        return found
+
+
+def installed(cluster: Cluster) -> None:
+    """Pointsman's kinds, serving runtimes and namespace in the cluster."""
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    folders = (MANIFESTS / "crds", MANIFESTS / "runtimes")
+    files = (path for folder in folders for path in sorted(folder.glob("*.yaml")) if path.stem != "kustomization")
+    cluster.apply(*(yaml.safe_load(path.read_text()) for path in files))
+    cluster.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.pointsman.dev", "--timeout=30s")
+
+
+@contextmanager
+def operator(
+    cluster: Cluster, folder: Path, *, registry: str, probes: str, environment: Mapping[str, str] | None = None
+) -> Iterator[Operator]:
+    """One replica, ready, and ended with the block. `registry` is MLflow's address, `probes` where all models answer."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {
+        "POINTSMAN_REGISTRY_URL": registry,
+        "POINTSMAN_REGISTRY_POLL_SECONDS": "0.5",
+        "POINTSMAN_PROBE_ADDRESS": probes,
+        "POINTSMAN_METRICS_PORT": str(port),
+        "POINTSMAN_LEADER_ELECTION": "false",
+        "POINTSMAN_DRAIN_SECONDS": "1",
+        **(environment or {}),
+    }
+    log = folder / f"operator-{port}.log"
+    command = [sys.executable, "-m", "pointsman_operator", "--kubeconfig", str(cluster.kubeconfig)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
+    running = Operator(process=process, log=log, metrics=f"http://127.0.0.1:{port}")
+    try:
+        wait_for(f"the operator is ready; its log is {log}", lambda: _is_ready(running), seconds=60)
+        yield running
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            running.kill()
+
+
+@contextmanager
+def model_server(folder: Path, digest: str, name: str) -> Iterator[str]:
+    """A real model server on loopback; its address."""
+    command = [sys.executable, "-m", "pointsman_serving.native", "--model-dir", str(folder), "--digest", digest]
+    process = subprocess.Popen(
+        [*command, "--name", name, "--http-port", "0", "--grpc-port", "0"], stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    try:
+        ports: dict[str, Any] = {}
+        for line in process.stderr:
+            record = json.loads(line)
+            if record["event"] == "listening":
+                ports = record
+            if record["event"] == "ready":
+                break
+        yield f"http://127.0.0.1:{ports['http_port']}"
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+        process.stderr.close()
+
+
+def model_deployment(name: str, namespace: str, **spec: Any) -> Object:
+    """A ModelDeployment, as a user writes it."""
+    return {
+        "apiVersion": "pointsman.dev/v1alpha1",
+        "kind": "ModelDeployment",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    }
+
+
+def _is_ready(running: Operator) -> bool:
+    if running.process.poll() is not None:
+        raise AssertionError(f"the operator has ended:\n{running.log.read_text()[-3000:]}")
+    try:
+        return _opened(f"{running.metrics}/readyz") == "ok\n"
+    except OSError:
+        time.sleep(0.1)
+        return False
+
+
+def _opened(url: str) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(url, timeout=5) as response:
+        body: bytes = response.read()
+    return body.decode()
