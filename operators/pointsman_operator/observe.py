@@ -123,7 +123,10 @@ def _held(deployment: ModelDeployment, seen: Seen) -> Unresolved | None:
 
 
 def _state(deployment: ModelDeployment, seen: Seen, pinned: Pinned, *, has_served: bool) -> RevisionState | None:
-    """What is seen of a revision; None where it has no InferenceService. One that has served fails at once."""
+    """What is seen of a revision; None where it has no InferenceService.
+
+    One that has served is taken to answer until it is heard otherwise: an operator that starts anew has heard nothing yet.
+    """
     service = names.inference_service(deployment.name, pinned)
     raw = seen.one(INFERENCE_SERVICE, service)
     if raw is None or not seen.is_ours(raw):
@@ -138,9 +141,9 @@ def _state(deployment: ModelDeployment, seen: Seen, pinned: Pinned, *, has_serve
     if not ready:
         failing = cause is not None and (has_served or not cause.passes)
         return RevisionState(state="Failing" if failing else "Starting", cause=why, reason=reason, replicas=0)
-    if probe is None:
+    if probe is None and not has_served:
         return RevisionState(state="Starting", cause="its probe inference is under way", reason=Reason.ModelStarting)
-    if not probe.answered:
+    if probe is not None and not probe.answered:
         said = f"its pods are ready and its probe inference is not answered: {probe.cause}"
         return RevisionState(state="Failing", cause=said, reason=Reason.ProbeFailed)
     return RevisionState(state="Answering", cause=why, reason=reason, replicas=ready)

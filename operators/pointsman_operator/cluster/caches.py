@@ -42,6 +42,7 @@ class Caches:
         self._cluster, self._changed = cluster, changed
         self._warnings = defaultdict[str, dict[str, Raw]](dict)
         self._kserve: tuple[str, ...] = ()
+        self._looked_for_kserve = asyncio.Event()
         self._followers: Mapping[str, Follower] = {
             kind.name: Follower(
                 cluster,
@@ -63,12 +64,14 @@ class Caches:
     @property
     def is_known(self) -> bool:
         """Whether everything that was in the cluster at the start is remembered."""
-        return all(follower.known.is_set() for follower in self._followers.values())
+        followers = self._followers.values()
+        return self._looked_for_kserve.is_set() and all(follower.known.is_set() for follower in followers)
 
     async def known(self) -> None:
         """Wait until everything that is in the cluster now is remembered."""
         for follower in self._followers.values():
             await follower.known.wait()
+        await self._looked_for_kserve.wait()
 
     def deployments(self) -> list[Key]:
         """All ModelDeployments."""
@@ -144,6 +147,7 @@ class Caches:
 
     async def _look_for_kserve(self) -> None:
         """Which versions of InferenceService the cluster has: to be told where the one that is written is not among them."""
+        await self._followers[INFERENCE_SERVICE.name].known.wait()
         while True:
             try:
                 group = await self._cluster.get("/apis/serving.kserve.io")
@@ -157,6 +161,7 @@ class Caches:
             if found != self._kserve:
                 self._kserve = found
                 self._all_changed()
+            self._looked_for_kserve.set()
             await asyncio.sleep(2.0)
 
     def _is_there(self, kind: Kind) -> bool:

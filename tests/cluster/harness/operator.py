@@ -40,13 +40,18 @@ class Operator:
 
     def written(self) -> Mapping[str, float]:
         """How many writes it has made, by kind and verb: `InferenceService apply`."""
-        found = {}
+        return {" ".join(labels): value for labels, value in self._counted("pointsman_operator_writes_total")}
+
+    def reconciled(self) -> float:
+        """How many reconciles have ended well."""
+        counted = self._counted("pointsman_operator_reconciles_total")
+        return sum(value for labels, value in counted if labels == ["done"])
+
+    def _counted(self, name: str) -> Iterator[tuple[list[str], float]]:
         for line in _opened(f"{self.metrics}/metrics").splitlines():
-            if line.startswith("pointsman_operator_writes_total{"):
-                labels, _, value = line.removeprefix("pointsman_operator_writes_total{").partition("} ")
-                kind, verb = (part.split('"')[1] for part in labels.split(","))
-                found[f"{kind} {verb}"] = float(value)
-        return found
+            if line.startswith(f"{name}{{"):
+                labels, _, value = line.removeprefix(f"{name}{{").partition("} ")
+                yield [part.split('"')[1] for part in labels.split(",")], float(value)
 
 
 def installed(cluster: Cluster) -> None:
