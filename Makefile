@@ -1,5 +1,5 @@
 # Every target does its own set-up. Needs Python 3.11 to 3.13 and make; all else comes from requirements/*.txt.
-.PHONY: help demo test test-fast lint format bench bench-memory crds lock clean
+.PHONY: help demo test test-fast lint format bench bench-memory manifests lock clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -38,7 +38,7 @@ lint: $(READY) ## Check style, types, layers, and what is generated
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pointsman.api.crds --check
-	@$(BIN)/python -m pointsman_operator.resources.runtimes --check
+	@$(BIN)/python -m pointsman_operator.manifests --check
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
@@ -57,9 +57,9 @@ bench-memory: $(READY) ## Measure: a million events, and what memory does meanwh
 	@$(BIN)/python benchmarks/memory.py
 	@$(BIN)/python benchmarks/page.py
 
-crds: $(READY) ## Generate manifests/crds from the kinds, and manifests/runtimes
+manifests: $(READY) ## Generate the manifests that are made from code: the kinds, the runtimes, admission
 	@$(BIN)/python -m pointsman.api.crds
-	@$(BIN)/python -m pointsman_operator.resources.runtimes
+	@$(BIN)/python -m pointsman_operator.manifests
 
 lock: $(READY) ## Resolve requirements/*.txt anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh

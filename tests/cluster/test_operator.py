@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from harness import operator as harness
 from harness import workloads, yours
-from harness.cluster import Cluster
+from harness.cluster import Cluster, KubectlFailed
 from harness.operator import Operator, model_deployment
 from harness.pod_stages import ANNOTATION, Behaviour
 from harness.waiting import wait_for
@@ -96,6 +97,25 @@ def says(cluster: Cluster, namespace: str, reason: str, type_: str = "Ready", st
         return wait_for(f"{type_} is {status} for {reason}", found, seconds=60)
     except AssertionError as error:
         raise AssertionError(f"{error}: {seen(cluster, namespace).get('status')}") from None
+
+
+def applied(cluster: Cluster, *objects: dict[str, Any]) -> bool:
+    try:
+        cluster.apply(*objects)
+    except KubectlFailed:
+        return False
+    return True
+
+
+@contextmanager
+def without_admission(cluster: Cluster) -> Iterator[None]:
+    """As it was before this release was installed: the API server refuses nothing."""
+    binding = ("validatingadmissionpolicybinding", "pointsman-modeldeployments")
+    cluster.kubectl("patch", *binding, "--type=merge", "-p", json.dumps({"spec": {"validationActions": ["Audit"]}}))
+    try:
+        yield
+    finally:
+        cluster.kubectl("patch", *binding, "--type=merge", "-p", json.dumps({"spec": {"validationActions": ["Deny"]}}))
 
 
 def behaving(behaviour: Behaviour) -> dict[str, Any]:
@@ -239,7 +259,11 @@ def test_what_a_cluster_would_ignore_is_refused_by_name_and_what_serves_goes_on(
     first = ready(simulated, namespace)["status"]
 
     canary = {"type": "Canary", "steps": [{"trafficPercent": 5}]}
-    simulated.apply(model_deployment("fraud", namespace, model={"uri": uri}, rollout=canary))
+    changed = model_deployment("fraud", namespace, model={"uri": uri}, rollout=canary)
+    with pytest.raises(KubectlFailed, match="Canary and Shadow are not honoured yet"):
+        simulated.apply(changed)
+    with without_admission(simulated):
+        wait_for("the API server lets it pass", lambda: applied(simulated, changed))
 
     said = says(simulated, namespace, "NotHonouredHere")
     assert "spec.rollout.type: Canary is not honoured yet" in said["message"]

@@ -193,8 +193,11 @@ class Cluster:
 
     def _headers(self) -> dict[str, str]:
         """The token is asked for each time: in a pod it is renewed every hour."""
-        token = self._credentials.get_api_key_with_prefix("authorization") if self._credentials else None
-        return {"Accept": "application/json"} | ({"Authorization": token} if token else {})
+        found = {"Accept": "application/json"}
+        for setting in self._credentials.auth_settings().values() if self._credentials is not None else ():
+            if setting["in"] == "header" and setting["value"]:
+                found[setting["key"]] = setting["value"]
+        return found
 
 
 def _address(kind: Kind, namespace: str | None = None, name: str | None = None) -> str:

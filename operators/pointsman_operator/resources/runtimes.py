@@ -5,12 +5,8 @@ python -m pointsman_operator.resources.runtimes [--check]
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from pointsman_operator.resources import pods
 from pointsman_operator.resources.inference_service import FETCHED, GRPC, HTTP, RUNTIMES
@@ -22,7 +18,6 @@ SERVING_IMAGE = f"ghcr.io/pointsman/serving:{RELEASE}"
 KSERVE_PYTHON_IMAGE = f"ghcr.io/pointsman/kserve-python:{RELEASE}"
 TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
 MODELS = "/mnt/models"
-FOLDER = Path(__file__).parents[3] / "manifests" / "runtimes"
 STORAGE = "pointsman-registry"
 
 
@@ -133,25 +128,3 @@ def _storage() -> dict[str, Any]:
             "workloadType": "initContainer",
         },
     }
-
-
-def main() -> int:
-    """Write the files, or with --check say which differ."""
-    wanted = {FOLDER / f"{name}.yaml": yaml.safe_dump(each, sort_keys=False) for name, each in documents().items()}
-    listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-    wanted[FOLDER / "kustomization.yaml"] = yaml.safe_dump(
-        {**listed, "resources": [path.name for path in wanted]}, sort_keys=False
-    )
-    differ = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
-    if "--check" in sys.argv[1:]:
-        for path in differ:
-            print(f"{path}: is not what the code makes: python -m {__spec__.name}", file=sys.stderr)  # noqa: T201
-        return 1 if differ else 0
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    for path in differ:
-        path.write_text(wanted[path])
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

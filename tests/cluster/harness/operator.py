@@ -55,19 +55,33 @@ class Operator:
 
 
 def installed(cluster: Cluster) -> None:
-    """Pointsman's kinds, serving runtimes and namespace in the cluster."""
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    folders = (MANIFESTS / "crds", MANIFESTS / "runtimes")
-    files = (path for folder in folders for path in sorted(folder.glob("*.yaml")) if path.stem != "kustomization")
-    cluster.apply(*(yaml.safe_load(path.read_text()) for path in files))
+    """All of `manifests/` in the cluster, as a user applies it; no replica of its Deployment, whose image is not there."""
+    cluster.kubectl("apply", "--server-side", "-k", str(MANIFESTS))
+    cluster.kubectl("scale", "deployment/pointsman-operator", "-n", NAMESPACE, "--replicas=0")
     cluster.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.pointsman.dev", "--timeout=30s")
+
+
+def as_the_operator(cluster: Cluster, folder: Path) -> Path:
+    """A kubeconfig with a token of the operator's ServiceAccount: what it may do is what its role says."""
+    account = ("pointsman-operator", "-n", NAMESPACE)
+    token = cluster.kubectl("create", "token", *account, "--duration=4h").strip()
+    document = yaml.safe_load(cluster.kubeconfig.read_text())
+    document["users"] = [{"name": "operator", "user": {"token": token}}]
+    document["contexts"][0]["context"]["user"] = "operator"
+    path = folder / "operator.kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(document))
+    return path
 
 
 @contextmanager
 def operator(
     cluster: Cluster, folder: Path, *, registry: str, probes: str, environment: Mapping[str, str] | None = None
 ) -> Iterator[Operator]:
-    """One replica, ready, and ended with the block. `registry` is MLflow's address, `probes` where all models answer."""
+    """One replica under its own role, ready, and ended with the block.
+
+    `registry` is MLflow's address, `probes` where all models answer.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -81,7 +95,7 @@ def operator(
         **(environment or {}),
     }
     log = folder / f"operator-{port}.log"
-    command = [sys.executable, "-m", "pointsman_operator", "--kubeconfig", str(cluster.kubeconfig)]
+    command = [sys.executable, "-m", "pointsman_operator", "--kubeconfig", str(as_the_operator(cluster, folder))]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
     running = Operator(process=process, log=log, metrics=f"http://127.0.0.1:{port}")

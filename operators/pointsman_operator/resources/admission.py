@@ -1,0 +1,84 @@
+"""What the API server refuses by itself, with no replica of the operator alive: the refusals that need nothing but the document.
+
+CEL for a ValidatingAdmissionPolicy. `refusals` says the same, with more words, to the webhook and to the reconcile.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pointsman_operator import names
+from pointsman_operator.refusals import POD_FIELDS, SCHEMES
+from pointsman_operator.seen import MODEL_DEPLOYMENT
+
+NAME = "pointsman-modeldeployments"
+_UNSET = "!has(object.spec.{0}) || !has(object.spec.{0}.type)"
+
+
+def documents() -> dict[str, dict[str, Any]]:
+    """The policy and its binding, by their names."""
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": NAME},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {
+                "resourceRules": [
+                    {
+                        "apiGroups": [MODEL_DEPLOYMENT.api_version.split("/")[0]],
+                        "apiVersions": [MODEL_DEPLOYMENT.api_version.split("/")[1]],
+                        "operations": ["CREATE", "UPDATE"],
+                        "resources": [MODEL_DEPLOYMENT.plural],
+                    }
+                ]
+            },
+            "validations": [
+                {"expression": expression, "message": message, "reason": "Invalid"}
+                for expression, message in _rules().items()
+            ],
+        },
+    }
+    binding = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": NAME},
+        "spec": {"policyName": NAME, "validationActions": ["Deny"]},
+    }
+    return {"policy": policy, "binding": binding}
+
+
+def _rules() -> dict[str, str]:
+    schemes, fields = json.dumps(SCHEMES), json.dumps(sorted(POD_FIELDS))
+    starts = "object.spec.model.uri.startsWith(scheme)"
+    return {
+        f"size(object.metadata.name) <= {names.LONGEST}": (
+            f"metadata.name: KServe's names leave room for {names.LONGEST} characters"
+        ),
+        "object.metadata.name.matches('^[a-z]')": "metadata.name: KServe's names begin with a letter",
+        f"{schemes}.exists(scheme, {starts})": (
+            f"spec.model.uri: not fetched in a cluster: register the model, or use {', '.join(SCHEMES)}"
+        ),
+        f"{_UNSET.format('runtime')} || object.spec.runtime.type != 'BentoML'": (
+            "spec.runtime.type: BentoML is not honoured yet: use Container with the bento's image"
+        ),
+        f"{_UNSET.format('rollout')} || !(object.spec.rollout.type in ['Canary', 'Shadow'])": (
+            "spec.rollout.type: Canary and Shadow are not honoured yet: use RollingUpdate or Recreate"
+        ),
+        f"{_UNSET.format('autoscaling')} || object.spec.autoscaling.type != 'KEDA'": (
+            "spec.autoscaling.type: KEDA is not honoured yet: use HPA, None or External"
+        ),
+        "!has(object.spec.podTemplate) || !has(object.spec.podTemplate.spec) || "
+        f"object.spec.podTemplate.spec.all(field, field in {fields})": (
+            "spec.podTemplate.spec: a pod template cannot set all of these fields: containers are the runtime's"
+        ),
+        **{
+            f"!has(object.spec.podTemplate) || !has(object.spec.podTemplate.metadata) || "
+            f"!has(object.spec.podTemplate.metadata.{side}) || "
+            f"object.spec.podTemplate.metadata.{side}.all(name, !name.matches({json.dumps(names.RESERVED.pattern)}))": (
+                f"spec.podTemplate.metadata.{side}: serving.kserve.io/, knative.dev/ and pointsman.dev/ are reserved"
+            )
+            for side in ("labels", "annotations")
+        },
+    }

@@ -1,0 +1,180 @@
+"""What is wanted in the cluster for a ModelDeployment, and what is written to get there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pointsman.api.conditions import find
+from pointsman_operator.desired import is_part, writes
+
+GOLDEN = Path(__file__).parent / "golden"
+GPU = {
+    "runtime": {"type": "Triton", "triton": {"instances": 2}},
+    "resources": {"limits": {"nvidia.com/gpu": "1", "memory": "4Gi"}},
+    "batching": {"maxBatchSize": 64, "maxQueueDelayMicroseconds": 500},
+    "autoscaling": {
+        "type": "HPA",
+        "minReplicas": 2,
+        "maxReplicas": 8,
+        "metrics": [{"type": "CPU", "averageUtilization": 70}],
+        "behavior": {
+            "scaleDown": {"stabilizationWindow": "5m", "policies": [{"type": "Pods", "value": 1, "period": "60s"}]}
+        },
+    },
+    "route": {"parentRefs": [{"name": "public", "namespace": "gateways"}], "hostnames": ["fraud.example.com"]},
+    "podTemplate": {"spec": {"nodeSelector": {"gpu": "a100"}}, "metadata": {"labels": {"team": "risk"}}},
+}
+CONTAINER = {
+    "runtime": {
+        "type": "Container",
+        "container": {
+            "image": "registry.example.com/scorer:1",
+            "httpPort": 8000,
+            "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "scorer", "key": "key"}}}],
+        },
+    }
+}
+SPECS: dict[str, dict[str, Any]] = {"native": {}, "triton-gpu": GPU, "container": CONTAINER}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_what_is_made_is_what_a_person_has_read(world: Callable[..., Any], name: str) -> None:
+    served = world(**SPECS[name])
+    served.installed = type(served.installed)(kserve=("v1beta1",), gateway=True, monitors=True)
+    served.serve()
+
+    made = yaml.safe_dump_all([child.document for child in served.desired().children], sort_keys=False)
+
+    path = GOLDEN / f"{name}.yaml"
+    assert path.read_text() == made, f"read the difference, then write it: {path}"
+
+
+def test_once_everything_is_there_nothing_is_written(world: Callable[..., Any]) -> None:
+    served = world().serve()
+
+    assert not writes(served.desired(), served.seen())
+
+
+def test_what_somebody_changed_of_ours_is_written_again_and_what_they_added_is_left(world: Callable[..., Any]) -> None:
+    served = world().serve()
+    service = served.objects["Service"]["fraud"]
+    service["metadata"]["labels"] = {**service["metadata"]["labels"], "theirs": "1"}
+    assert not writes(served.desired(), served.seen())
+
+    service["spec"] = {**service["spec"], "selector": {"theirs": "1"}}
+
+    assert [child.name for child in writes(served.desired(), served.seen()).apply] == ["fraud"]
+
+
+def test_what_is_not_controlled_by_it_is_never_deleted(world: Callable[..., Any]) -> None:
+    served = world().serve()
+    theirs = {"metadata": {"name": "theirs", "labels": {"pointsman.dev/modeldeployment": "fraud"}, "uid": "u-9"}}
+    served.objects["Service"]["theirs"] = theirs
+
+    assert writes(served.desired(), served.seen()).delete == ()
+
+
+def test_the_service_selects_nothing_until_a_revision_answers(world: Callable[..., Any]) -> None:
+    starting = world()
+    starting.step()
+    assert starting.child("Service").document["spec"]["selector"]["pointsman.dev/revision"] == "none"
+
+    starting.answer()
+
+    selector = starting.child("Service").document["spec"]["selector"]
+    assert selector["pointsman.dev/revision"] == starting.pinned.revision
+
+
+def test_traffic_moves_when_the_new_revision_answers_and_the_old_one_is_drained(world: Callable[..., Any]) -> None:
+    served = world().serve()
+    old = served.pinned.revision
+    served.version(2)
+    served.step()
+    assert served.child("Service").document["spec"]["selector"]["pointsman.dev/revision"] == old
+
+    served.answer()
+    served.step()
+    assert served.child("Service").document["spec"]["selector"]["pointsman.dev/revision"] == served.pinned.revision
+    assert set(served.objects["InferenceService"]) == {f"fraud-{old}", f"fraud-{served.pinned.revision}"}
+    assert served.desired().look_again == served.now + timedelta(seconds=30)
+
+    served.now += timedelta(seconds=31)
+    served.step()
+    assert set(served.objects["InferenceService"]) == {f"fraud-{served.pinned.revision}"}
+    assert served.desired().look_again is None
+
+
+def test_other_resources_make_another_revision_and_another_number_of_replicas_does_not(
+    world: Callable[..., Any],
+) -> None:
+    served = world().serve()
+    first = served.pinned.revision
+
+    served.change(autoscaling={"type": "None", "replicas": 3})
+    assert served.pinned.revision == first
+    assert [scale.replicas for scale in served.desired().scales] == [3]
+
+    served.change(resources={"limits": {"memory": "2Gi"}})
+    assert served.pinned.revision != first
+    served.step()
+    assert len(served.objects["InferenceService"]) == 2, "the old one serves on, as it was made"
+
+
+def test_an_old_revision_that_ends_first_is_gone_before_the_new_one_answers(world: Callable[..., Any]) -> None:
+    served = world(rollout={"type": "Recreate"}).serve()
+    served.version(2)
+
+    served.step()
+
+    assert set(served.objects["InferenceService"]) == {f"fraud-{served.pinned.revision}"}
+    said = find(served.plan().told.conditions, "Ready")
+    assert said is not None
+    assert said.status == "Unknown"
+    served.answer()
+    served.step()
+    assert served.raw["status"]["version"] == "2"
+
+
+def test_without_kserve_nothing_is_touched_and_it_is_said(world: Callable[..., Any]) -> None:
+    served = world().serve()
+    served.installed = type(served.installed)()
+
+    decided = served.plan()
+
+    assert decided.held
+    said = find(decided.told.conditions, "Ready")
+    assert said is not None
+    assert (said.status, said.reason) == ("False", "KServeNotFound")
+    assert decided.told.fields["version"] == "1", "what serves is still said"
+
+
+def test_a_serving_runtime_that_does_not_exist_is_named(world: Callable[..., Any]) -> None:
+    asks = world(runtime={"type": "ServingRuntime", "servingRuntimeRef": {"name": "theirs"}})
+
+    said = find(asks.plan().told.conditions, "Ready")
+
+    assert said is not None
+    assert said.reason == "RuntimeNotFound"
+    assert '"theirs"' in said.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "holds"),
+    [
+        ({"a": 1}, {"a": 1, "b": 2}, True),
+        ({"a": {"b": 1}}, {"a": {"b": 1, "c": 1}}, True),
+        ({"a": 1}, {}, False),
+        ([1, 2], [1, 2], True),
+        ([1], [1, 2], False),
+        ([{"a": 1}], [{"a": 1, "b": 2}], True),
+        ("1", 1, False),
+    ],
+)
+def test_a_part_is_all_of_a_map_and_every_place_of_a_list(wanted: object, found: object, holds: bool) -> None:
+    assert is_part(wanted, found) is holds
