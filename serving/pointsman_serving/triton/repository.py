@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
@@ -29,7 +30,10 @@ class Batching:
 
 @dataclass(frozen=True, kw_only=True)
 class Served:
-    """One model as Triton is to serve it. `onnx` is the file in the pinned folder."""
+    """One model as Triton is to serve it. `onnx` is the file in the pinned folder.
+
+    The `python` backend runs it by ONNX Runtime as installed beside Triton; `onnxruntime` is in NVIDIA's own image.
+    """
 
     name: str
     version: str
@@ -38,6 +42,8 @@ class Served:
     outputs: Sequence[TensorSpec]
     batching: Batching
     instances: int = 1
+    backend: Literal["python", "onnxruntime"] = "python"
+    kind: Literal["KIND_CPU", "KIND_GPU"] = "KIND_CPU"
 
 
 def render(served: Served) -> dict[str, bytes]:
@@ -66,11 +72,11 @@ def config(served: Served) -> str:
     joins = joins_rows(served)
     lines = [
         f"name: {_text(served.name)}",
-        'backend: "python"',
+        f"backend: {_text(served.backend)}",
         f"max_batch_size: {served.batching.max_batch_size if joins else 0}",
         *_tensors("input", served.inputs, joins=joins),
         *_tensors("output", served.outputs, joins=joins),
-        f"instance_group [ {{ kind: KIND_CPU count: {served.instances} }} ]",
+        f"instance_group [ {{ kind: {served.kind} count: {served.instances} }} ]",
         f"version_policy: {{ specific: {{ versions: [ {version_number(served.version)} ] }} }}",
     ]
     if joins:
