@@ -1,5 +1,5 @@
 # Every target does its own set-up. Needs Python 3.11 to 3.13 and make; all else comes from requirements/*.txt.
-.PHONY: help demo test test-fast lint format bench bench-memory manifests lock clean
+.PHONY: help demo test test-fast lint format bench bench-memory manifests images lock clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -60,6 +60,9 @@ bench-memory: $(READY) ## Measure: a million events, and what memory does meanwh
 manifests: $(READY) ## Generate the manifests that are made from code: the kinds, the runtimes, admission
 	@$(BIN)/python -m pointsman.api.crds
 	@$(BIN)/python -m pointsman_operator.manifests
+
+images: $(READY) ## Build the images as OCI archives, without a container engine (Debian 12 for amd64; a few minutes once)
+	@PYTHONPATH=images $(BIN)/python -m pointsman_images
 
 lock: $(READY) ## Resolve requirements/*.txt anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh

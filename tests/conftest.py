@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,9 +75,20 @@ class Server:
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    home = tmp_path_factory.mktemp("mlflow")
+    with _mlflow(tmp_path_factory.mktemp("mlflow"), "127.0.0.1") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], AbstractContextManager[Server]]:
+    """A server of one's own on another address of this machine."""
+    return lambda host: _mlflow(tmp_path_factory.mktemp("mlflow"), host)
+
+
+@contextmanager
+def _mlflow(home: Path, host: str) -> Iterator[Server]:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port = probe.getsockname()[1]
     environment = os.environ | {
         "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{home}/mlflow.db",
@@ -84,13 +96,13 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(home / "artifacts"),
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
     }
-    command = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "uvicorn", "mlflow.server.fastapi_app:app", "--host", host]
     log = home / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*command, "--port", str(port)], env=environment, cwd=home, stdout=output, stderr=output
         )
-    server = Server(url=f"http://127.0.0.1:{port}", artifacts=home / "artifacts")
+    server = Server(url=f"http://{host}:{port}", artifacts=home / "artifacts")
     try:
         _wait_until_it_answers(server.url, process, log)
         yield server

@@ -16,10 +16,10 @@ import pytest
 
 from harness import yours
 from harness.cluster import Cluster
-from harness.parts import Missing, Say
 from harness.real import real_node as real_world
 from harness.simulated import simulated as simulated_world
 from harness.waiting import wait_for
+from pointsman_images.cache import Missing, Say
 
 Start = Callable[[Say], AbstractContextManager[Cluster]]
 CLUSTER = pytest.StashKey[list[Cluster]]()

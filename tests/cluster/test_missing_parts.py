@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import node, parts
-from harness.parts import Missing
+from pointsman_images.cache import Missing
 
 
 def test_without_go_it_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

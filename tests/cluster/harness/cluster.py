@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.certificates import Certificate
-from harness.parts import cache_folder
+from pointsman_images.cache import cache_folder
 
 Object = Mapping[str, Any]
 

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import node_init, sweeper
-from harness.parts import Missing, cache_folder
 from harness.runs import Run
+from pointsman_images.cache import Missing, cache_folder
 
 NAME = "node-1"
 _TOOLS = ("ip", "unshare", "nsenter", "setpriv", "mount", "umount")

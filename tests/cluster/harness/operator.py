@@ -61,6 +61,20 @@ def installed(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.pointsman.dev", "--timeout=30s")
 
 
+def run_in_the_cluster(cluster: Cluster, settings: Mapping[str, str]) -> None:
+    """Start the operator's own Deployment, whose image is on the node, and tell it and the fetcher of these settings."""
+    given = [f"{name}={value}" for name, value in settings.items()]
+    cluster.kubectl("set", "env", "deployment/pointsman-operator", "-n", NAMESPACE, *given)
+    storage = ("clusterstoragecontainer", "pointsman-registry")
+    container = json.loads(cluster.kubectl("get", *storage, "-o", "json"))["spec"]["container"]
+    environment = [each for each in container["env"] if each["name"] not in settings]
+    environment += [{"name": name, "value": value} for name, value in settings.items()]
+    patch = {"spec": {"container": {**container, "env": environment}}}
+    cluster.kubectl("patch", *storage, "--type=merge", "-p", json.dumps(patch))
+    cluster.kubectl("scale", "deployment/pointsman-operator", "-n", NAMESPACE, "--replicas=2")
+    cluster.kubectl("rollout", "status", "deployment/pointsman-operator", "-n", NAMESPACE, "--timeout=180s")
+
+
 def as_the_operator(cluster: Cluster, folder: Path) -> Path:
     """A kubeconfig with a token of the operator's ServiceAccount: what it may do is what its role says."""
     account = ("pointsman-operator", "-n", NAMESPACE)

@@ -7,23 +7,17 @@ builds anew beside what is there; a lock file lets two runs build once. The simu
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from pointsman_images.cache import Missing, Say, cache_folder, key, locked
+
 GOMODS = Path(__file__).parent / "gomods"
-Say = Callable[[str], None]
-
-
-class Missing(Exception):
-    """Something this machine lacks; the message is one line that says what, and how to get it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +103,6 @@ def runc(libseccomp: Path) -> Program:
     )
 
 
-def cache_folder() -> Path:
-    """Where everything built for test clusters is kept; removing it costs the next run about twenty minutes."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pointsman" / "cluster"
-
-
 @cache
 def go_version() -> str:
     """The Go toolchain's version; raises `Missing` where there is none."""
@@ -124,21 +112,6 @@ def go_version() -> str:
         raise Missing(
             "Go 1.26 builds Kubernetes for the cluster tests, and `go` is not on PATH: see go.dev/dl"
         ) from error
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file: of two runs that need the same part, one builds and the other waits."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def key(*content: str | bytes) -> str:
-    """Twelve hexadecimal digits that change with any part of the content."""
-    parts = (part.encode() if isinstance(part, str) else part for part in content)
-    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:12]
 
 
 def module_key(module: str, *more: str) -> str:

@@ -14,14 +14,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import certificates, control_plane, debian, node, runtime, serving
+from harness import certificates, control_plane, node, runtime, serving
 from harness.cluster import Cluster, World
 from harness.control_plane import Addresses, Keys
 from harness.images import base_images
 from harness.node import NAME, Network
-from harness.parts import CNI, REAL, Missing, Say, programs, runc
+from harness.parts import CNI, REAL, programs, runc
 from harness.runs import NotUp, Run, run
 from harness.seed import seeded
+from pointsman_images import debian
+from pointsman_images.cache import Missing, Say
 
 _CTR = ("ctr", "--address", runtime.SOCKET, "--namespace", "k8s.io")
 _ON_NODE = ("containerd", "containerd-shim-runc-v2", "ctr", "runc")

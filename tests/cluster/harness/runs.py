@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import sweeper
-from harness.parts import cache_folder
+from pointsman_images.cache import cache_folder
 
 
 class NotUp(Exception):

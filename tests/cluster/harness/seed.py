@@ -17,8 +17,8 @@ from pathlib import Path
 from harness import control_plane, serving
 from harness.cluster import Cluster, World
 from harness.control_plane import Addresses
-from harness.parts import Say, cache_folder, key, locked
 from harness.runs import free_ports, run
+from pointsman_images.cache import Say, cache_folder, key, locked
 
 LOOPBACK = "127.0.0.1"
 _ITS_OWN = (  # what belongs to the control plane that made the seed: its addresses, its certificates, its history

@@ -19,8 +19,9 @@ import yaml
 from harness.certificates import Authority
 from harness.cluster import Cluster, KubectlFailed
 from harness.control_plane import Start
-from harness.parts import GOMODS, cache_folder, go, go_version, key, locked
+from harness.parts import GOMODS, go, go_version
 from harness.runs import Run
+from pointsman_images.cache import cache_folder, key, locked
 
 NAMESPACE = "kserve"
 _WEBHOOK_CERTIFICATES = ("k8s-webhook-server", "serving-certs")  # under TMPDIR: controller-runtime's default

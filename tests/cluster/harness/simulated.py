@@ -16,9 +16,10 @@ from pathlib import Path
 
 from harness import control_plane, node_stages, pod_stages, serving
 from harness.cluster import Cluster, World
-from harness.parts import SIMULATED, Say, programs
+from harness.parts import SIMULATED, programs
 from harness.runs import free_ports, run
 from harness.seed import LOOPBACK, loopback, seeded
+from pointsman_images.cache import Say
 
 NODES = (
     node_stages.node("cpu-1"),

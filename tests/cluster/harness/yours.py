@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness.cluster import Cluster, World
-from harness.parts import Missing, Say
+from pointsman_images.cache import Missing, Say
 
 VARIABLE = "POINTSMAN_TEST_KUBECONFIG"
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.parts import Missing, Say, cache_folder, key, locked
+from pointsman_images.cache import Missing, Say, cache_folder, key, locked
 
 RELEASE = ("debian", "12")
 

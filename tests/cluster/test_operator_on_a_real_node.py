@@ -1,0 +1,173 @@
+"""The whole of it on a real node: our images in real pods, a real MLflow, models that answer through their Service."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tritonclient.grpc as triton_grpc
+
+from harness import operator as harness
+from harness import yours
+from harness.cluster import Cluster
+from harness.operator import model_deployment
+from harness.waiting import wait_for
+from pointsman_images.build import build
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.skipif(yours.asked_for(), reason="about the clusters that are started here"),
+]
+
+
+@pytest.fixture(scope="module")
+def registry(
+    real_node: Cluster, say: Callable[[str], None], mlflow_at: Callable[[str], AbstractContextManager[Any]]
+) -> Iterator[Any]:
+    """A real MLflow that pods reach, and the operator installed on the node as a user installs it."""
+    assert real_node.host is not None
+    assert real_node.log_folder is not None
+    for image in ("operator", "serving"):
+        real_node.load_image(build(image, real_node.log_folder.parent / "images", say=say).path)
+    with mlflow_at(real_node.host) as server:
+        harness.installed(real_node)
+        settings = {"POINTSMAN_REGISTRY_URL": server.url, "POINTSMAN_REGISTRY_POLL_SECONDS": "1"}
+        harness.run_in_the_cluster(real_node, settings)
+        yield server
+
+
+@pytest.fixture
+def registered(
+    registry: Any, namespace: str, make_model: Callable[..., Path], tmp_path: Path
+) -> Callable[[float], str]:
+    """Register a model with this bias under the test's own name; the reference."""
+
+    def register(bias: float) -> str:
+        registry.publish(namespace, make_model(tmp_path / f"model-{bias}", bias=bias))
+        return f"models:/{namespace}@champion"
+
+    return register
+
+
+def condition(cluster: Cluster, namespace: str, type_: str = "Ready") -> dict[str, Any]:
+    conditions = cluster.get("modeldeployment", "fraud", namespace).get("status", {}).get("conditions", ())
+    return next((each for each in conditions if each["type"] == type_), {})
+
+
+def ready(cluster: Cluster, namespace: str) -> dict[str, Any]:
+    wait_for("it is Ready", lambda: condition(cluster, namespace).get("status") == "True", seconds=180, every=0.5)
+    status: dict[str, Any] = cluster.get("modeldeployment", "fraud", namespace)["status"]
+    return status
+
+
+def says(cluster: Cluster, namespace: str, reason: str) -> str:
+    """Wait until Ready is False for this reason; the message."""
+
+    def said() -> str | None:
+        found = condition(cluster, namespace)
+        return str(found["message"]) if (found.get("status"), found.get("reason")) == ("False", reason) else None
+
+    try:
+        return wait_for(f"it is not Ready for {reason}", said, seconds=120, every=0.5)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {condition(cluster, namespace)}") from None
+
+
+def scored(address: str, opener: urllib.request.OpenerDirector) -> float:
+    """What the model says of an amount of 0: the sigmoid of its bias."""
+    tensor = {"name": "amount", "datatype": "FP32", "shape": [1, 1], "data": [0.0]}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    asked = urllib.request.Request(f"http://{address}/v2/models/fraud/infer", data=body)
+    with opener.open(asked, timeout=10) as answer:
+        found = json.loads(answer.read())
+    return float(found["outputs"][0]["data"][0])
+
+
+def test_a_model_out_of_the_registry_answers_over_http_and_grpc(
+    real_node: Cluster, namespace: str, registered: Callable[[float], str]
+) -> None:
+    real_node.apply(model_deployment("fraud", namespace, model={"uri": registered(0.0)}))
+
+    status = ready(real_node, namespace)
+
+    assert status["version"] == "1"
+    address = real_node.get("service", "fraud", namespace)["spec"]["clusterIP"]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    assert scored(address, opener) == 0.5
+    with triton_grpc.InferenceServerClient(f"{address}:9000") as client:
+        assert client.is_model_ready("fraud")
+
+
+def test_an_alias_that_moves_under_load_loses_no_request(
+    real_node: Cluster, namespace: str, registered: Callable[[float], str]
+) -> None:
+    real_node.apply(model_deployment("fraud", namespace, model={"uri": registered(0.0)}))
+    ready(real_node, namespace)
+    address = real_node.get("service", "fraud", namespace)["spec"]["clusterIP"]
+    answers, failures, stop = list[float](), list[str](), threading.Event()
+
+    def ask() -> None:
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        while not stop.is_set():
+            try:
+                answers.append(scored(address, opener))
+            except OSError as error:
+                failures.append(repr(error))
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        registered(50.0)
+        wait_for("the new version answers", lambda: answers and answers[-1] == 1.0, seconds=180)
+        services = lambda: len(real_node.list("inferenceservice", namespace))  # noqa: E731
+        wait_for("the old revision has gone", lambda: services() == 1, seconds=120, every=0.5)
+        after = len(answers)
+        wait_for("it is asked on", lambda: len(answers) > after + 50)
+    finally:
+        stop.set()
+        asking.join()
+
+    assert failures == []
+    assert set(answers) == {0.5, 1.0}
+
+
+def test_what_breaks_is_named_as_on_simulated_nodes(
+    real_node: Cluster, namespace: str, registered: Callable[[float], str]
+) -> None:
+    uri = registered(0.0)
+
+    def breaks(**spec: Any) -> None:
+        real_node.apply(model_deployment("fraud", namespace, model={"uri": uri}, **spec))
+
+    breaks(resources={"limits": {"nvidia.com/gpu": "1"}})
+    assert '1 of "nvidia.com/gpu"' in says(real_node, namespace, "Unschedulable")
+
+    container = {"image": "registry.invalid/none:1"}
+    breaks(runtime={"type": "Container", "container": container})
+    assert '"registry.invalid/none:1" cannot be pulled' in says(real_node, namespace, "ImagePullFailed")
+
+    ours = "ghcr.io/pointsman/serving:0.1.0"
+    secret = [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "nobody-made-it", "key": "key"}}}]
+    breaks(runtime={"type": "Container", "container": {"image": ours, "env": secret}})
+    assert 'the Secret "nobody-made-it" does not exist' in says(real_node, namespace, "SecretNotFound")
+
+    crash = ["python", "-c", "raise SystemExit('no weights here')"]
+    breaks(runtime={"type": "Container", "container": {"image": ours, "command": crash}})
+    assert "no weights here" in says(real_node, namespace, "Crashing")
+
+    eats = ["python", "-c", "x = [bytearray(1 << 20) for _ in range(1 << 20)]"]
+    breaks(
+        runtime={"type": "Container", "container": {"image": ours, "command": eats}},
+        resources={"limits": {"memory": "64Mi"}},
+    )
+    assert "of 64Mi" in says(real_node, namespace, "OutOfMemory")
+
+    breaks()
+    ready(real_node, namespace)
