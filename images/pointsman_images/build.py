@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,9 +125,8 @@ def _ours(say: Say) -> Path:
                 str(PROJECT),
             )
             [wheel] = wheels.glob("*.whl")
-            _install(fresh / PACKAGES, "--no-deps", str(wheel))
-            for record in (fresh / PACKAGES).glob("pointsman-*.dist-info/direct_url.json"):
-                record.unlink()  # names a folder of this machine
+            with zipfile.ZipFile(wheel) as archived:  # of Python alone; an installer would note where it came from
+                archived.extractall(fresh / PACKAGES)
             _compile(fresh / PACKAGES)
             fresh.rename(root)
     return root
