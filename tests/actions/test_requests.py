@@ -63,6 +63,7 @@ def test_a_missing_parameter_is_named_and_its_neighbours_values_are_not_shown() 
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_whatever_the_value_the_path_keeps_its_segments(account: str) -> None:
     try:

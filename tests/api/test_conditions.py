@@ -81,6 +81,7 @@ sets = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(sets, sets)
 def test_the_same_state_gives_the_same_bytes_in_any_order_and_at_any_time(
     old: list[Condition], new: list[Condition]

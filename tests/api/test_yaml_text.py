@@ -32,6 +32,7 @@ plain = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(words, plain, max_size=4))
 def test_what_is_written_as_yaml_is_read_back(value: dict[str, Any]) -> None:
     assert values(yaml.safe_dump(value)) == [value]

@@ -86,11 +86,13 @@ def test_a_file_that_cannot_be_read_as_events_is_told_before_anything_is_sent(tm
     assert (broken.returncode, "it cannot be read" in broken.stderr) == (2, True)
 
 
+@pytest.mark.slow
 def test_the_examples_cases_pass() -> None:
     done = pointsman("test", str(EXAMPLE), home=Path("/nonexistent"))
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "5 cases passed")
 
 
+@pytest.mark.slow
 def test_a_case_that_fails_says_which_event_and_what_it_got(tmp_path: Path) -> None:
     folder = tmp_path / "fraud"
     shutil.copytree(EXAMPLE, folder)

@@ -25,6 +25,7 @@ IN_A_CHILD = "import subprocess, sys\nchild = subprocess.Popen([sys.executable, 
         pytest.param(IN_A_CHILD.format(code=BURN) + "child.wait()\n" + STAY, id="a child that has ended"),
     ],
 )
+@pytest.mark.slow
 def test_what_a_process_has_used_is_counted(code):
     instance = uuid.uuid4().hex
     assert cpu_seconds(instance) == 0

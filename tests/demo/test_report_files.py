@@ -22,6 +22,8 @@ from pointsman.demo.reviewing import Reviewers
 from pointsman.demo.transactions import DAY_US
 from pointsman.demo.twin import Twin
 
+pytestmark = pytest.mark.slow  # matplotlib alone takes a second to import
+
 NOW = datetime(2026, 4, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 ASSUMED = Assumptions(nightly=Nightly(), reviewers=Reviewers(), prices=Prices())
 

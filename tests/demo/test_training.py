@@ -48,6 +48,7 @@ def dataset(example, transactions):
     return build(example, transactions)
 
 
+@pytest.mark.slow
 def test_features_are_the_same_whatever_the_labels_say(example, transactions, dataset):
     turned = build(example, dataclasses.replace(transactions, fraud=~transactions.fraud))
     for name, column in dataset.columns.items():
@@ -55,6 +56,7 @@ def test_features_are_the_same_whatever_the_labels_say(example, transactions, da
     assert turned.digest() != dataset.digest()
 
 
+@pytest.mark.slow
 def test_features_of_a_row_do_not_change_with_what_arrives_after_it(example, transactions, dataset):
     history, _ = transactions.split(SMALL.day(12))
     earlier = build(example, history)
@@ -107,6 +109,7 @@ def a_logistic_model(names=("amount", "card_count_1h")):
     return logistic(names, matrix, matrix[:, 0] > 90), matrix
 
 
+@pytest.mark.slow
 def test_a_file_that_scores_other_than_what_was_trained_is_refused(tmp_path):
     scorer, matrix = a_logistic_model()
     write_model(tmp_path / "m", scorer.onnx, {"amount": matrix[:2, [0]], "card_count_1h": matrix[:2, [1]]})

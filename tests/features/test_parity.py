@@ -174,6 +174,7 @@ def test_after_a_long_silence_a_row_is_stale_but_counts() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 500])
+@pytest.mark.slow
 def test_memory_stays_flat_over_many_horizons(size: int) -> None:
     state, compiled = OnlineState(view()), view()
     pools = []
@@ -186,6 +187,7 @@ def test_memory_stays_flat_over_many_horizons(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [40, 1000, 6000])
+@pytest.mark.slow
 def test_many_entities_in_one_large_batch_do_not_write_into_each_other(size: int) -> None:
     rng = np.random.default_rng(7)
     times = np.sort(rng.integers(0, 200 * MINUTE, 6000)).tolist()
