@@ -13,6 +13,7 @@ import pytest
 
 from harness import node, runs, sweeper, yours
 from harness.waiting import wait_for
+from pointsman_images import cache
 
 pytestmark = [
     pytest.mark.cluster,
@@ -49,7 +50,7 @@ def links() -> set[str]:
 
 
 def started(program: str) -> subprocess.Popen[str]:
-    path = str(Path(node.__file__).parents[1])
+    path = os.pathsep.join(str(Path(module.__file__).parents[1]) for module in (node, cache))
     command = [sys.executable, "-c", program]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path})
 
