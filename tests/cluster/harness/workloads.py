@@ -97,7 +97,7 @@ def serving_runtime(namespace: str, gpus: int = 0) -> Object:
 
 
 def inference_service(
-    name: str, namespace: str, *, storage: str = "mlflow-artifacts:/test", behaviour: Behaviour | None = None
+    name: str, namespace: str, *, storage: str = "test-artifacts:/test", behaviour: Behaviour | None = None
 ) -> Object:
     """An InferenceService as the operator makes them: Standard mode, cluster-local, scaled from outside.
 
@@ -123,14 +123,14 @@ def inference_service(
 
 
 def storage_initializer() -> Object:
-    """The whole cluster's container for models named `mlflow-artifacts:/…`: within the restricted level, it does nothing."""
+    """The whole cluster's container for models named `test-artifacts:/…`: within the restricted level, it does nothing."""
     return {
         "apiVersion": "serving.kserve.io/v1alpha1",
         "kind": "ClusterStorageContainer",
         "metadata": {"name": "test"},
         "spec": {
             "container": container(name="storage-initializer", command=["python3", "-c", "pass"]),
-            "supportedUriFormats": [{"prefix": "mlflow-artifacts:/"}],
+            "supportedUriFormats": [{"prefix": "test-artifacts:/"}],
             "workloadType": "initContainer",
         },
     }
