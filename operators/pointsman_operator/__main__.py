@@ -8,10 +8,9 @@ import os
 import signal
 import socket
 import sys
-from contextlib import nullcontext
+from datetime import timedelta
 
 import structlog
-import uvicorn
 import uvloop
 
 from pointsman.logs import log_as_json
@@ -20,7 +19,10 @@ from pointsman_operator import health
 from pointsman_operator.cluster.client import Cluster, ClusterError
 from pointsman_operator.cluster.lease import Lease
 from pointsman_operator.operator import Operator
-from pointsman_operator.settings import RELEASE, Settings, SettingsError, settings
+from pointsman_operator.serving import Server
+from pointsman_operator.settings import Settings, SettingsError, settings
+from pointsman_operator.webhook import server as webhook
+from pointsman_operator.webhook.renewal import Renewal
 
 log = structlog.get_logger()
 
@@ -33,28 +35,24 @@ async def operate(cluster: Cluster, told: Settings) -> int:
     identity = f"{socket.gethostname()}-{os.getpid()}"
     lease = Lease(cluster, namespace=told.namespace, identity=identity, seconds=told.lease_seconds)
     with MlflowRegistry(told.registry_url) as registry:
-        operator = Operator(cluster, registry, told)
-        listening = socket.create_server(("", told.metrics_port))
-        log.info("listening", port=listening.getsockname()[1], release=RELEASE)
-        web = uvicorn.Server(
-            uvicorn.Config(
-                health.app(is_ready=lambda: operator.caches.is_known), log_config=None, access_log=False, lifespan="off"
-            )
-        )
-        web.capture_signals = nullcontext  # it would end the process before the lease is released
-        serving = asyncio.create_task(web.serve(sockets=[listening]), name="metrics")
+        operator, renewal = Operator(cluster, registry, told), _renewal(cluster, told)
+        is_ready = lambda: operator.caches.is_known and renewal.is_serving.is_set()  # noqa: E731
+        metrics = Server("metrics", health.app(is_ready=is_ready), port=told.metrics_port)
+        reviews = Server("webhook", webhook.app(), port=told.webhook_port, context=renewal.context)
         following = asyncio.create_task(operator.follow(), name="follow")
         leading = asyncio.create_task(_lead(operator, lease, told), name="lead")
+        renewing = asyncio.create_task(renewal.run(), name="renew")
         waiting = asyncio.create_task(stopped.wait(), name="stop")
-        await asyncio.wait({following, leading, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = (leading, following, renewing, waiting)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping")
-        for task in (leading, following, waiting):
+        for task in tasks:
             task.cancel()
-        ended = await asyncio.gather(leading, following, waiting, return_exceptions=True)
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
         if told.leader_election:
             await lease.release()
-        web.should_exit = True
-        await serving
+        await metrics.stop()
+        await reviews.stop()
     troubles = [each for each in ended if isinstance(each, Exception)]
     for trouble in troubles:
         log.error("ended", error=repr(trouble))
@@ -75,6 +73,15 @@ async def _lead(operator: Operator, lease: Lease, told: Settings) -> None:
         for task in (working, keeping):
             task.cancel()
         await asyncio.gather(working, keeping, return_exceptions=True)
+
+
+def _renewal(cluster: Cluster, told: Settings) -> Renewal:
+    return Renewal(
+        cluster,
+        namespace=told.namespace,
+        host=told.webhook_host.format(namespace=told.namespace),
+        lifetime=timedelta(seconds=told.webhook_certificate_seconds),
+    )
 
 
 async def start(kubeconfig: str | None, told: Settings) -> int:

@@ -16,7 +16,7 @@ from pointsman_operator import names
 from pointsman_operator.causes.cause import Cause, condition, items, shortened
 from pointsman_operator.causes.containers import PodSeen
 from pointsman_operator.causes.revision import cause_of_revision
-from pointsman_operator.refusals import refusals
+from pointsman_operator.refusals import Refusal, refusals
 from pointsman_operator.resources.inference_service import runtime_name, shape
 from pointsman_operator.seen import (
     DEPLOYMENT,
@@ -42,9 +42,14 @@ NO_GATEWAY = "the Gateway API is not installed: the model is reached inside the 
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """A document that is in the cluster and that this release cannot read, in words."""
+    """A document that this release cannot read, and everything that keeps it from being read."""
 
-    message: str
+    refusals: tuple[Refusal, ...]
+
+    @property
+    def message(self) -> str:
+        told = "; ".join(map(str, self.refusals))
+        return f"it cannot be read by this release: {told}: apply it again, corrected"
 
 
 def read(raw: Raw) -> ModelDeployment | Unreadable:
@@ -52,8 +57,7 @@ def read(raw: Raw) -> ModelDeployment | Unreadable:
     try:
         return ModelDeployment.model_validate(raw)
     except ValidationError as error:
-        told = "; ".join(f"{problem.path}: {problem.message}" for problem in problems_of(error, ModelDeployment))
-        return Unreadable(message=f"it cannot be read by this release: {told}: apply it again, corrected")
+        return Unreadable(refusals=tuple(map(Refusal.of, problems_of(error, ModelDeployment))))
 
 
 def observe(deployment: ModelDeployment, seen: Seen, reference: Reference) -> Observed:

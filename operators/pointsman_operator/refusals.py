@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
+from pointsman.api.findings import Problem, nearest, path_text
 from pointsman.api.model_deployment import ModelDeployment
-from pointsman_operator import names
+from pointsman_operator import names, pod_fields
 
 POD_FIELDS = frozenset(
     {
@@ -33,6 +35,12 @@ class Refusal:
 
     path: str
     message: str
+
+    @classmethod
+    def of(cls, problem: Problem) -> Self:
+        """What cannot be read, with the hint that may go with it."""
+        message = f"{problem.message}; {problem.hint}" if problem.hint else problem.message
+        return cls(path=path_text(problem.path), message=message)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
@@ -93,12 +101,22 @@ def its_pod_template_says_what_others_decide(deployment: ModelDeployment) -> Ite
         return
     for name in template.spec:
         if name not in POD_FIELDS:
-            yield Refusal(path=f"spec.podTemplate.spec.{name}", message="a pod template cannot set this")
+            close = nearest(name, POD_FIELDS)
+            hint = close if close is not None and close.startswith("did") else None
+            message = "a pod template cannot set this"
+            yield Refusal.of(Problem(path=("spec", "podTemplate", "spec", name), message=message, hint=hint))
     for side in ("labels", "annotations"):
         for name in getattr(template.metadata, side):
             if names.RESERVED.match(name):
                 message = "reserved: it would change what the operator or KServe does with the pods"
                 yield Refusal(path=f'spec.podTemplate.metadata.{side}["{name}"]', message=message)
+
+
+def its_pod_template_has_fields_that_there_are_not(deployment: ModelDeployment) -> Iterator[Refusal]:
+    template = deployment.spec.pod_template
+    if template is not None:
+        known = {name: value for name, value in template.spec.items() if name in POD_FIELDS}
+        yield from map(Refusal.of, pod_fields.problems(known, ("spec", "podTemplate", "spec")))
 
 
 Check = Callable[[ModelDeployment], Iterator[Refusal]]
@@ -111,4 +129,5 @@ CHECKS: tuple[Check, ...] = (
     its_autoscaler_is_not_honoured_yet,
     its_autoscaler_has_nothing_to_measure_by,
     its_pod_template_says_what_others_decide,
+    its_pod_template_has_fields_that_there_are_not,
 )

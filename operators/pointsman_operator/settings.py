@@ -36,6 +36,13 @@ class Settings:
     """How long the answer to a probe inference may take"""
     metrics_port: int = 8081
     """Prometheus metrics and health, on all addresses; 0 takes a free one, which the log names"""
+    webhook_port: int = 9443
+    """Where the API server asks about what is applied, on all addresses; 0 takes a free one, which the log names. To have no
+    webhook, delete the ValidatingWebhookConfiguration"""
+    webhook_host: str = "pointsman-operator-webhook.{namespace}.svc"
+    """The host by which the API server knows the webhook: its certificate is for this"""
+    webhook_certificate_seconds: float = 7 * 24 * 3600.0
+    """How long the webhook's certificate is valid; it is renewed after two thirds of that"""
     leader_election: bool = True
     """False where there is but one replica, and nothing else can start another"""
     lease_seconds: float = 12.0

@@ -15,7 +15,7 @@ import tritonclient.grpc as triton_grpc
 
 from harness import operator as harness
 from harness import yours
-from harness.cluster import Cluster
+from harness.cluster import Cluster, KubectlFailed
 from harness.operator import model_deployment
 from harness.waiting import wait_for
 from pointsman_images.build import build
@@ -88,6 +88,24 @@ def scored(address: str, opener: urllib.request.OpenerDirector) -> float:
     with opener.open(asked, timeout=10) as answer:
         found = json.loads(answer.read())
     return float(found["outputs"][0]["data"][0])
+
+
+def test_the_api_server_asks_the_operators_pods_through_their_service(
+    real_node: Cluster, registry: Any, namespace: str
+) -> None:
+    wrong = model_deployment(
+        "fraud", namespace, model={"uri": "models:/fraud@champion"}, resources={"limits": {"gpu": "1"}}
+    )
+
+    def refusal() -> str | None:
+        try:
+            real_node.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(wrong))
+        except KubectlFailed as error:
+            return str(error)
+        return None
+
+    said = wait_for("it is refused", refusal)
+    assert 'spec.resources.limits.gpu: "gpu" is not a resource' in said
 
 
 def test_a_model_out_of_the_registry_answers_over_http_and_grpc(

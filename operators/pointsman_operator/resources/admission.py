@@ -1,6 +1,10 @@
-"""What the API server refuses by itself, with no replica of the operator alive: the refusals that need nothing but the document.
+"""What the API server is told about refusing ModelDeployments: a policy in CEL, and the operator's webhook for what needs code.
 
-CEL for a ValidatingAdmissionPolicy. `refusals` says the same, with more words, to the webhook and to the reconcile.
+The policy refuses by itself, with no replica of the operator alive. The webhook is asked about what the policy lets pass; while
+no replica answers it is left out (`failurePolicy: Ignore`): whoever applies a document then must not wait for us, and nothing
+gets by for good, as the reconcile refuses the same things in a condition. `refusals` says it all to both.
+
+Neither looks at an object whose spec stays as it is: one that was there before can be labelled, and let go by its finalizers.
 """
 
 from __future__ import annotations
@@ -13,27 +17,30 @@ from pointsman_operator.refusals import POD_FIELDS, SCHEMES
 from pointsman_operator.seen import MODEL_DEPLOYMENT
 
 NAME = "pointsman-modeldeployments"
+WEBHOOK = "modeldeployments.pointsman.dev"
+PATH = "/validate"
+TIMEOUT_SECONDS = 5
+"""For an answer, which takes a millisecond; a replica that hangs makes nobody wait for longer"""
 _UNSET = "!has(object.spec.{0}) || !has(object.spec.{0}.type)"
 
 
 def documents() -> dict[str, dict[str, Any]]:
-    """The policy and its binding, by their names."""
+    """The policy, its binding and the webhook, by their names."""
+    rule = {
+        "apiGroups": [MODEL_DEPLOYMENT.api_version.split("/")[0]],
+        "apiVersions": [MODEL_DEPLOYMENT.api_version.split("/")[1]],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": [MODEL_DEPLOYMENT.plural],
+    }
+    conditions = [{"name": "the-spec-is-another", "expression": "oldObject == null || object.spec != oldObject.spec"}]
     policy = {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingAdmissionPolicy",
         "metadata": {"name": NAME},
         "spec": {
             "failurePolicy": "Fail",
-            "matchConstraints": {
-                "resourceRules": [
-                    {
-                        "apiGroups": [MODEL_DEPLOYMENT.api_version.split("/")[0]],
-                        "apiVersions": [MODEL_DEPLOYMENT.api_version.split("/")[1]],
-                        "operations": ["CREATE", "UPDATE"],
-                        "resources": [MODEL_DEPLOYMENT.plural],
-                    }
-                ]
-            },
+            "matchConstraints": {"resourceRules": [rule]},
+            "matchConditions": conditions,
             "validations": [
                 {"expression": expression, "message": message, "reason": "Invalid"}
                 for expression, message in _rules().items()
@@ -46,7 +53,26 @@ def documents() -> dict[str, dict[str, Any]]:
         "metadata": {"name": NAME},
         "spec": {"policyName": NAME, "validationActions": ["Deny"]},
     }
-    return {"policy": policy, "binding": binding}
+    service = {"namespace": "pointsman-system", "name": "pointsman-operator-webhook", "path": PATH}
+    webhook = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": NAME},
+        "webhooks": [
+            {
+                "name": WEBHOOK,
+                "clientConfig": {"service": service},  # the caBundle is the operator's to write
+                "rules": [{**rule, "scope": "Namespaced"}],
+                "matchPolicy": "Equivalent",
+                "matchConditions": conditions,
+                "failurePolicy": "Ignore",
+                "sideEffects": "None",
+                "timeoutSeconds": TIMEOUT_SECONDS,
+                "admissionReviewVersions": ["v1"],
+            }
+        ],
+    }
+    return {"policy": policy, "binding": binding, "webhook": webhook}
 
 
 def _rules() -> dict[str, str]:

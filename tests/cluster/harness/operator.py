@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,11 +17,14 @@ from typing import Any
 
 import yaml
 
-from harness.cluster import Cluster, Object
+from harness.cluster import Cluster, Object, World
+from harness.runs import free_ports
 from harness.waiting import wait_for
 
 MANIFESTS = Path(__file__).parents[3] / "manifests"
 NAMESPACE = "pointsman-system"
+NOBODY = 9
+"""A port at which nothing listens: who asks there is refused at once"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +56,20 @@ class Operator:
                 yield [part.split('"')[1] for part in labels.split(",")], float(value)
 
 
-def installed(cluster: Cluster) -> None:
-    """All of `manifests/` in the cluster, as a user applies it; no replica of its Deployment, whose image is not there."""
-    cluster.kubectl("apply", "--server-side", "-k", str(MANIFESTS))
+def installed(cluster: Cluster, webhook_port: int = NOBODY) -> None:
+    """All of `manifests/` in the cluster, as a user applies it; no replica of its Deployment, whose image is not there.
+
+    A simulated world has no network of Services: there the API server asks the webhook at a port of this machine.
+    """
+    text = cluster.kubectl("kustomize", str(MANIFESTS))
+    if cluster.world is World.SIMULATED:
+        documents = list(yaml.safe_load_all(text))
+        for each in documents:
+            for webhook in each.get("webhooks", ()):
+                path = webhook["clientConfig"].pop("service")["path"]
+                webhook["clientConfig"]["url"] = f"https://{cluster.host}:{webhook_port}{path}"
+        text = yaml.safe_dump_all(documents)
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=text)
     cluster.kubectl("scale", "deployment/pointsman-operator", "-n", NAMESPACE, "--replicas=0")
     cluster.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.pointsman.dev", "--timeout=30s")
 
@@ -96,14 +109,14 @@ def operator(
 
     `registry` is MLflow's address, `probes` where all models answer.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port, webhook_port = free_ports(2)
     settings = {
         "POINTSMAN_REGISTRY_URL": registry,
         "POINTSMAN_REGISTRY_POLL_SECONDS": "0.5",
         "POINTSMAN_PROBE_ADDRESS": probes,
         "POINTSMAN_METRICS_PORT": str(port),
+        "POINTSMAN_WEBHOOK_PORT": str(webhook_port),
+        "POINTSMAN_WEBHOOK_HOST": "127.0.0.1",
         "POINTSMAN_LEADER_ELECTION": "false",
         "POINTSMAN_DRAIN_SECONDS": "1",
         **(environment or {}),
