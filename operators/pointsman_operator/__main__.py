@@ -35,7 +35,8 @@ async def operate(cluster: Cluster, told: Settings) -> int:
     identity = f"{socket.gethostname()}-{os.getpid()}"
     lease = Lease(cluster, namespace=told.namespace, identity=identity, seconds=told.lease_seconds)
     with MlflowRegistry(told.registry_url) as registry:
-        operator, renewal = Operator(cluster, registry, told), _renewal(cluster, told)
+        leads = lambda: lease.is_held or not told.leader_election  # noqa: E731
+        operator, renewal = Operator(cluster, registry, told, leads=leads), _renewal(cluster, told)
         is_ready = lambda: operator.caches.is_known and renewal.is_serving.is_set()  # noqa: E731
         metrics = Server("metrics", health.app(is_ready=is_ready), port=told.metrics_port)
         reviews = Server("webhook", webhook.app(), port=told.webhook_port, context=renewal.context)

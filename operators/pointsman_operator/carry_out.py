@@ -6,7 +6,7 @@ Every write is counted, and its answer remembered, so that nothing is written tw
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,19 +15,23 @@ from prometheus_client import Counter
 from pointsman.api.reasons import Reason
 from pointsman.deployments.plan import Unresolved
 from pointsman_operator.cluster.caches import Caches
-from pointsman_operator.cluster.client import Cluster, Conflict, NotFound, Refused
+from pointsman_operator.cluster.client import Cluster, ClusterError, Conflict, NotFound, Refused
 from pointsman_operator.desired import Writes
 from pointsman_operator.names import MANAGER
-from pointsman_operator.seen import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Child, Seen
+from pointsman_operator.seen import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Child, Kind, Seen
 
 WRITES = Counter("pointsman_operator_writes", "Writes to the API server", ["kind", "verb"])
 
 
-class Writer:
-    """Writes to one cluster."""
+class NotLeading(ClusterError):
+    """Another replica may lead by now: nothing is written any more."""
 
-    def __init__(self, cluster: Cluster, caches: Caches) -> None:
-        self._cluster, self._caches = cluster, caches
+
+class Writer:
+    """Writes to one cluster, while this replica leads. All methods raise NotLeading when it does not."""
+
+    def __init__(self, cluster: Cluster, caches: Caches, *, leads: Callable[[], bool]) -> None:
+        self._cluster, self._caches, self._leads = cluster, caches, leads
 
     async def carry_out(self, writes: Writes, seen: Seen) -> Unresolved | None:
         """Everything in its order, up to the first that is refused: why it was. Raises Unreachable."""
@@ -38,7 +42,7 @@ class Writer:
         for scale in writes.scale:
             await self._scale(seen.namespace, scale.deployment, scale.replicas)
         for kind, raw in writes.delete:
-            WRITES.labels(kind.name, "delete").inc()
+            self._begin(kind, "delete")
             await self._cluster.delete(kind, raw)
         return None
 
@@ -48,7 +52,7 @@ class Writer:
         if status == before:
             return
         gone = {name: None for name in before if name not in status}
-        WRITES.labels(MODEL_DEPLOYMENT.name, "status").inc()
+        self._begin(MODEL_DEPLOYMENT, "status")
         try:
             raw = await self._cluster.merge(
                 MODEL_DEPLOYMENT, seen.namespace, seen.name, {"status": {**status, **gone}}, part="/status"
@@ -81,16 +85,22 @@ class Writer:
             "reportingComponent": "pointsman.dev/operator",
             "reportingInstance": MANAGER,
         }
-        WRITES.labels(EVENT.name, "create").inc()
+        self._begin(EVENT, "create")
         try:
             await self._cluster.create(EVENT, document)
         except (NotFound, Refused, Conflict):
             return  # its namespace is being deleted
 
+    def _begin(self, kind: Kind, verb: str) -> None:
+        """Before each write."""
+        if not self._leads():
+            raise NotLeading(f"{verb} {kind.name}: this replica does not lead any more")
+        WRITES.labels(kind.name, verb).inc()
+
     async def _apply(self, child: Child, seen: Seen) -> Unresolved | None:
         found = seen.one(child.kind, child.name)
         is_ours = found is not None and seen.is_ours(found)
-        WRITES.labels(child.kind.name, "apply").inc()
+        self._begin(child.kind, "apply")
         try:
             raw = await self._cluster.apply(child.kind, child.document, force=is_ours)
         except Conflict as error:
@@ -103,7 +113,7 @@ class Writer:
         return None
 
     async def _scale(self, namespace: str, name: str, replicas: int) -> None:
-        WRITES.labels(DEPLOYMENT.name, "scale").inc()
+        self._begin(DEPLOYMENT, "scale")
         try:
             await self._cluster.merge(DEPLOYMENT, namespace, name, {"spec": {"replicas": replicas}}, part="/scale")
         except NotFound:

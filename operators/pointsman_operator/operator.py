@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
@@ -32,9 +32,12 @@ DEPLOYMENTS = Gauge("pointsman_operator_modeldeployments", "ModelDeployments in 
 
 
 class Operator:
-    """Reconciles all ModelDeployments of a cluster while it runs. `caches` and `queue` are there to be looked at."""
+    """Reconciles all ModelDeployments of a cluster while it runs, and writes while `leads`.
 
-    def __init__(self, cluster: Cluster, registry: Registry, settings: Settings) -> None:
+    `caches` and `queue` are there to be looked at.
+    """
+
+    def __init__(self, cluster: Cluster, registry: Registry, settings: Settings, *, leads: Callable[[], bool]) -> None:
         self.queue = WorkQueue[Key]()
         self.caches = Caches(cluster, self._changed)
         self._settings = settings
@@ -43,7 +46,7 @@ class Operator:
         self._reconciler = Reconciler(
             settings=settings,
             caches=self.caches,
-            writer=Writer(cluster, self.caches),
+            writer=Writer(cluster, self.caches, leads=leads),
             references=self._references,
             prober=self._prober,
             again=self._again,

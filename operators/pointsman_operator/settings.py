@@ -45,8 +45,8 @@ class Settings:
     """How long the webhook's certificate is valid; it is renewed after two thirds of that"""
     leader_election: bool = True
     """False where there is but one replica, and nothing else can start another"""
-    lease_seconds: float = 12.0
-    """After so long without a sign of the leader another replica goes on"""
+    lease_seconds: float = 10.0
+    """After so long without a sign of the leader another replica goes on; it takes a sixth longer to notice"""
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -1,7 +1,7 @@
 """One leader among replicas, by a Lease: it is renewed while the leader lives, and taken over once it has not been for long.
 
 A leader that cannot renew in time ends its work before another may begin: time is measured here by the monotonic clock, from
-before each renewal was sent.
+before each renewal was sent. One that was stopped meanwhile, and wakes up, finds out before it writes: `is_held`.
 """
 
 from __future__ import annotations
@@ -39,27 +39,30 @@ class Lease:
         self._cluster, self._namespace, self._identity, self._seconds = cluster, namespace, identity, seconds
         self._address = f"{LEASE.path}/namespaces/{namespace}/{LEASE.plural}/{NAME}"
         self._held: Raw | None = None
+        self._held_until = 0.0
         self._others: Holding | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else may lead yet, for a third of the lease's time at least: what is sent now arrives by then."""
+        return time.monotonic() < self._held_until
 
     async def acquire(self) -> None:
         """Wait until this replica leads."""
         while not await self._try():
-            await asyncio.sleep(self._seconds / 6)
+            await asyncio.sleep(self._seconds / 12)
         log.info("leading", identity=self._identity)
 
     async def keep(self) -> None:
         """Renew until that fails for too long; returns when this replica must not lead any more."""
-        renewed = time.monotonic()
-        while time.monotonic() < renewed + self._seconds * 2 / 3:
+        while self.is_held:
             await asyncio.sleep(self._seconds / 6)
-            began = time.monotonic()
             try:
                 async with asyncio.timeout(self._seconds / 3):
                     if not await self._try():
                         break
             except TimeoutError:
                 continue
-            renewed = began
         log.error("the lease is lost", identity=self._identity)
 
     async def release(self) -> None:
@@ -73,6 +76,13 @@ class Lease:
 
     async def _try(self) -> bool:
         """Take or renew; whether it is ours now. A server that does not answer leaves it as it is."""
+        began = time.monotonic()
+        if not await self._taken():
+            return False
+        self._held_until = began + self._seconds * 2 / 3
+        return True
+
+    async def _taken(self) -> bool:
         try:
             found = await self._cluster.get(self._address)
         except NotFound:

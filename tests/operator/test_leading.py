@@ -1,0 +1,43 @@
+"""A replica that may not lead any more sends no write of any sort, whatever it was about to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from pointsman_operator.carry_out import NotLeading, Writer
+from pointsman_operator.cluster.caches import Caches
+from pointsman_operator.cluster.client import Cluster, Unreachable
+from pointsman_operator.desired import Writes
+from pointsman_operator.seen import SERVICE, Child, Scale, Seen
+
+NOBODY = "http://127.0.0.1:9"
+RAW = {"metadata": {"name": "fraud", "namespace": "risk", "uid": "u-1"}}
+CHILD = Child(kind=SERVICE, name="fraud", document=RAW)
+
+Write = Callable[[Writer, Seen], Awaitable[Any]]
+WRITES: dict[str, Write] = {
+    "an object": lambda writer, seen: writer.carry_out(Writes(apply=(CHILD,), scale=(), delete=()), seen),
+    "a number": lambda writer, seen: writer.carry_out(
+        Writes(apply=(), scale=(Scale(deployment="fraud", replicas=1),), delete=()), seen
+    ),
+    "an end": lambda writer, seen: writer.carry_out(Writes(apply=(), scale=(), delete=((SERVICE, RAW),)), seen),
+    "the status": lambda writer, seen: writer.status(seen, {"revision": "1"}),
+    "an event": lambda writer, seen: writer.tell(seen, reason="Ready", message="it serves", warning=False),
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_a_write_is_sent_by_a_leader_alone(world: Callable[..., Any], what: str) -> None:
+    async def write(*, leads: bool) -> None:
+        async with Cluster(url=NOBODY, context=False) as cluster:
+            caches = Caches(cluster, lambda key: None)
+            await WRITES[what](Writer(cluster, caches, leads=lambda: leads), world().seen())
+
+    with pytest.raises(Unreachable):
+        asyncio.run(write(leads=True))
+    with pytest.raises(NotLeading):
+        asyncio.run(write(leads=False))
