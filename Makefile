@@ -39,6 +39,7 @@ lint: $(READY) ## Check style, types, layers, and what is generated
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pointsman.api.crds --check
 	@$(BIN)/python -m pointsman_operator.manifests --check
+	@$(BIN)/python -m pointsman_operator.supported --check
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
@@ -57,9 +58,10 @@ bench-memory: $(READY) ## Measure: a million events, and what memory does meanwh
 	@$(BIN)/python benchmarks/memory.py
 	@$(BIN)/python benchmarks/page.py
 
-manifests: $(READY) ## Generate the manifests that are made from code: the kinds, the runtimes, admission
+manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the page of supported versions
 	@$(BIN)/python -m pointsman.api.crds
 	@$(BIN)/python -m pointsman_operator.manifests
+	@$(BIN)/python -m pointsman_operator.supported
 
 images: $(READY) ## Build the images as OCI archives, without a container engine (Debian 12 for amd64; a few minutes once)
 	@PYTHONPATH=images $(BIN)/python -m pointsman_images

@@ -29,8 +29,9 @@ from pointsman_operator.seen import (
     Reference,
     Seen,
 )
+from pointsman_operator.supported import KSERVE, judge
 
-KSERVE = "v1beta1"
+SERVED = "v1beta1"
 """The version of InferenceService that is written"""
 RUNTIMES = frozenset({"Native", "Triton", "KServePython", "ServingRuntime", "Container"})
 SETS_ASIDE: Mapping[str, str] = {
@@ -116,9 +117,13 @@ def _held(deployment: ModelDeployment, seen: Seen) -> Unresolved | None:
     if not seen.installed.kserve:
         message = "KServe is not installed: install it, and everything goes on by itself"
         return Unresolved(reason=Reason.KServeNotFound, message=message)
-    if KSERVE not in seen.installed.kserve:
-        message = f"KServe serves InferenceService as {', '.join(seen.installed.kserve)}, not as {KSERVE}"
+    if SERVED not in seen.installed.kserve:
+        message = f"KServe serves InferenceService as {', '.join(seen.installed.kserve)}, not as {SERVED}"
         return Unresolved(reason=Reason.KServeUnsupported, message=message)
+    release = seen.installed.kserve_release
+    unsupported = judge(KSERVE, release) if release is not None else None
+    if unsupported is not None and unsupported.is_too_old:
+        return Unresolved(reason=Reason.KServeUnsupported, message=unsupported.message)
     name = runtime_name(deployment.spec)
     if name is not None and name not in seen.runtimes and f"/{name}" not in seen.runtimes:
         message = f'the serving runtime "{name}" does not exist: apply it, in this namespace or for the cluster'

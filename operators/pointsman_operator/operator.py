@@ -39,7 +39,7 @@ class Operator:
 
     def __init__(self, cluster: Cluster, registry: Registry, settings: Settings, *, leads: Callable[[], bool]) -> None:
         self.queue = WorkQueue[Key]()
-        self.caches = Caches(cluster, self._changed)
+        self.caches = Caches(cluster, self._changed, registry_url=settings.registry_url)
         self._settings = settings
         self._references = References(registry, poll_seconds=settings.registry_poll_seconds, changed=self._changed)
         self._prober = Prober(seconds=settings.probe_seconds)

@@ -80,9 +80,12 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """What the cluster has beside Kubernetes. `kserve` are the API versions that it serves of InferenceService; none: absent."""
+    """What the cluster has beside Kubernetes. `kserve` are the API versions that it serves of InferenceService; none: absent.
+    `kserve_release` is None where it is not to be told.
+    """
 
     kserve: tuple[str, ...] = ()
+    kserve_release: str | None = None
     gateway: bool = False
     monitors: bool = False
 

@@ -34,7 +34,7 @@ WRITES: dict[str, Write] = {
 def test_a_write_is_sent_by_a_leader_alone(world: Callable[..., Any], what: str) -> None:
     async def write(*, leads: bool) -> None:
         async with Cluster(url=NOBODY, context=False) as cluster:
-            caches = Caches(cluster, lambda key: None)
+            caches = Caches(cluster, lambda key: None, registry_url=NOBODY)
             await WRITES[what](Writer(cluster, caches, leads=lambda: leads), world().seen())
 
     with pytest.raises(Unreachable):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from pointsman_operator import names
 from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound
 from pointsman_operator.cluster.follow import Follower
 from pointsman_operator.cluster.memory import Key, key_of, owner_of
+from pointsman_operator.cluster.versions import Versions
 from pointsman_operator.seen import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
@@ -27,6 +28,7 @@ from pointsman_operator.seen import (
     Raw,
     Seen,
 )
+from pointsman_operator.supported import KSERVE
 
 LABELLED = (*MADE, DEPLOYMENT, POD)
 """Found by our label: KServe hands an InferenceService's labels on to the Deployment and the pods"""
@@ -38,8 +40,9 @@ WARNINGS = {"fieldSelector": "type=Warning,involvedObject.kind=Pod"}
 class Caches:
     """What is known of the cluster. `changed` is told of each ModelDeployment for which something may be different."""
 
-    def __init__(self, cluster: Cluster, changed: Callable[[Key], None]) -> None:
+    def __init__(self, cluster: Cluster, changed: Callable[[Key], None], *, registry_url: str) -> None:
         self._cluster, self._changed = cluster, changed
+        self._versions = Versions(cluster, registry_url=registry_url, changed=self._all_changed)
         self._warnings = defaultdict[str, dict[str, Raw]](dict)
         self._kserve: tuple[str, ...] = ()
         self._looked_for_kserve = asyncio.Event()
@@ -60,18 +63,21 @@ class Caches:
             for follower in self._followers.values():
                 tasks.create_task(follower.run(), name=f"follow {follower.kind.name}")
             tasks.create_task(self._look_for_kserve(), name="look for KServe")
+            tasks.create_task(self._versions.run(), name="versions")
 
     @property
     def is_known(self) -> bool:
         """Whether everything that was in the cluster at the start is remembered."""
-        followers = self._followers.values()
-        return self._looked_for_kserve.is_set() and all(follower.known.is_set() for follower in followers)
+        return all(each.is_set() for each in self._parts())
 
     async def known(self) -> None:
         """Wait until everything that is in the cluster now is remembered."""
-        for follower in self._followers.values():
-            await follower.known.wait()
-        await self._looked_for_kserve.wait()
+        for each in self._parts():
+            await each.wait()
+
+    def _parts(self) -> Iterator[asyncio.Event]:
+        yield from (follower.known for follower in self._followers.values())
+        yield from (self._looked_for_kserve, self._versions.known)
 
     def deployments(self) -> list[Key]:
         """All ModelDeployments."""
@@ -99,6 +105,7 @@ class Caches:
             runtimes=self._runtimes(key[0]),
             installed=Installed(
                 kserve=self._kserve,
+                kserve_release=self._versions.found.get(KSERVE),
                 gateway=self._followers[HTTP_ROUTE.name].is_there,
                 monitors=self._followers[POD_MONITOR.name].is_there,
             ),

@@ -42,7 +42,11 @@ class Operator:
 
     def written(self) -> Mapping[str, float]:
         """How many writes it has made, by kind and verb: `InferenceService apply`."""
-        return {" ".join(labels): value for labels, value in self._counted("pointsman_operator_writes_total")}
+        return self.counted("pointsman_operator_writes_total")
+
+    def counted(self, name: str) -> Mapping[str, float]:
+        """A metric by its labels' values."""
+        return {" ".join(labels): value for labels, value in self._counted(name)}
 
     def reconciled(self) -> float:
         """How many reconciles have ended well."""
