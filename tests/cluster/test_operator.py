@@ -241,6 +241,17 @@ def test_a_quota_is_named(
     assert 'the quota "small"' in says(simulated, namespace, "QuotaExceeded")["message"]
 
 
+def test_a_field_that_this_kserve_does_not_know_is_named(
+    simulated: Cluster, operator: Operator, namespace: str, registered: Callable[..., str]
+) -> None:
+    newer = {"spec": {"volumes": [{"name": "scratch", "emptyDir": {"mode": 448}}]}}
+    simulated.apply(model_deployment("fraud", namespace, model={"uri": registered()}, podTemplate=newer))
+
+    said = says(simulated, namespace, "WriteRefused")
+    assert ".spec.predictor.volumes[0].emptyDir.mode: field not declared in schema" in said["message"]
+    assert simulated.list("inferenceservice", namespace) == []
+
+
 def test_a_model_that_is_not_registered_is_said_with_what_there_is(
     simulated: Cluster, operator: Operator, namespace: str, registered: Callable[..., str]
 ) -> None:

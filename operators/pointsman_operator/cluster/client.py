@@ -22,6 +22,8 @@ WATCH_SECONDS = 290
 SILENT_SECONDS = 120.0
 """A watch is sent a bookmark every minute; one that is silent for longer is dead and nobody has said so"""
 CONNECTIONS = 64
+UNDECLARED = "failed to create typed patch object"
+"""How server-side apply says that a field is not in the schema: with the status 500, as if it were the server's fault"""
 
 
 class ClusterError(Exception):
@@ -123,7 +125,10 @@ class Cluster:
             raise Unreachable(f"watch {kind.plural}: {type(error).__name__}") from error
 
     async def apply(self, kind: Kind, document: Raw, *, force: bool) -> Raw:
-        """Server-side apply: the fields of the document are ours. Without `force` raises Conflict over others' fields."""
+        """Server-side apply: the fields of the document are ours. Without `force` raises Conflict over others' fields.
+
+        Raises Refused over a field that the cluster does not know.
+        """
         metadata = document["metadata"]
         return await self._ask(
             "PATCH",
@@ -217,6 +222,8 @@ def _error(code: int, body: bytes, what: str) -> ClusterError:
         return NotFound(told)
     if code == 409:
         return Conflict(told)
+    if UNDECLARED in message:
+        return Refused(message)
     if code == 429 or code >= 500:
         return Unreachable(told)
     return Refused(message or told)
