@@ -28,3 +28,4 @@ lock train --extra train
 lock dev --extra dev
 runtime triton 3.11
 runtime kserve_python 3.11
+runtime bento 3.11

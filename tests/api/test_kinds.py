@@ -383,7 +383,8 @@ ACCEPTED: list[tuple[str, Changes]] = [
     (MODEL, {"spec__runtime": {"type": "Triton", "triton": {"instances": 2}}}),
     (MODEL, {"spec__runtime": {"type": "KServePython", "kservePython": {"image": "a/b:1"}}}),
     (MODEL, {"spec__runtime": {"type": "KServePython"}}),
-    (MODEL, {"spec__runtime": {"type": "BentoML", "bentoml": {"image": "a/b:1", "service": "fraud:Service"}}}),
+    (MODEL, {"spec__runtime": {"type": "BentoML", "bentoml": {"image": "a/b:1"}}}),
+    (MODEL, {"spec__runtime": {"type": "BentoML"}}),
     (
         MODEL,
         {

@@ -33,10 +33,12 @@ def command(tmp_path: Path, **spec: Any) -> str:
 
 
 def test_the_runtime_of_the_deployment_is_the_module_that_starts(tmp_path: Path) -> None:
-    for type_, module in (("Native", "native"), ("Triton", "triton"), ("KServePython", "kserve_python")):
+    modules = {"Native": "native", "Triton": "triton", "KServePython": "kserve_python", "BentoML": "bento"}
+    for type_, module in modules.items():
         text = command(tmp_path, runtime={"type": type_})
         assert f"-m pointsman_serving.{module} " in text
         assert ("--folder" in text) == (type_ != "Native")
+        assert ("--grpc-port" in text) == (type_ != "BentoML"), "its gRPC is a protocol of its own"
 
 
 def test_triton_gets_the_batching_and_instances_of_the_deployment(tmp_path: Path) -> None:
@@ -49,17 +51,23 @@ def test_triton_gets_the_batching_and_instances_of_the_deployment(tmp_path: Path
         assert option in text
 
 
-def test_batching_is_honoured_by_triton_and_set_aside_by_the_others() -> None:
-    honours = {each: "spec.batching" not in abilities(each).sets_aside for each in ("Native", "Triton", "KServePython")}
-    assert honours == {"Native": False, "Triton": True, "KServePython": False}
+def test_batching_is_honoured_by_triton_in_part_by_bentoml_and_set_aside_by_the_others(tmp_path: Path) -> None:
+    def set_aside(runtime: str) -> list[str]:
+        return [path for path in abilities(runtime).sets_aside if path.startswith("spec.batching")]
+
+    assert (set_aside("Triton"), set_aside("BentoML")) == ([], ["spec.batching.maxQueueDelayMicroseconds"])
+    assert set_aside("Native") == set_aside("KServePython") == ["spec.batching"]
+    text = command(tmp_path, runtime={"type": "BentoML"}, batching={"maxBatchSize": 64})
+    assert "--max-batch-size 64" in text
 
 
 def test_a_runtime_with_an_environment_of_its_own_has_a_process_that_builds_it_and_ends() -> None:
-    assert [environment_process(each) for each in ("Native", "BentoML", "Triton", "KServePython")] == [
+    assert [environment_process(each) for each in ("Native", "Container", "Triton", "KServePython", "BentoML")] == [
         None,
         None,
         "environment-triton",
         "environment-kservepython",
+        "environment-bentoml",
     ]
     assert environment_spec("Triton").restart is Restart.ON_FAILURE
 

@@ -32,6 +32,7 @@ from pointsman.local.postgres import PostgresServer
 from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.triton_here import why_not_triton
 from pointsman.models.artifact import digest_of
+from pointsman_serving.bento.environment import ENVIRONMENT as BENTOML
 from pointsman_serving.environments import Environment, EnvironmentFailed
 from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
 from pointsman_serving.triton.environment import ENVIRONMENT as TRITON
@@ -329,15 +330,16 @@ def test_a_deleted_graph_ends_its_host_and_a_new_one_of_its_name_starts_another(
 
 
 def test_a_runtime_that_cannot_run_here_is_not_ready_and_ends_what_ran(running: Running) -> None:
-    running.client.apply([on_runtime("fraud-scorer", {"type": "BentoML", "bentoml": {"image": "a/b:1"}})])
+    running.client.apply([on_runtime("fraud-scorer", {"type": "Container", "container": {"image": "a/b:1"}})])
     running.until(lambda: running.condition("ModelDeployment", "fraud-scorer")[1] == "NotHonouredHere")
-    assert '"BentoML" cannot run here: choose' in running.condition("ModelDeployment", "fraud-scorer")[2]
+    assert '"Container" cannot run here: choose BentoML or' in running.condition("ModelDeployment", "fraud-scorer")[2]
     running.until(lambda: running.condition("DecisionGraph", "card-fraud")[1] == "WaitingForModels")
     running.decide()
 
 
 @pytest.mark.parametrize(
-    ("environment", "type_", "server"), [(TRITON, "Triton", "tritonserver"), (KSERVE, "KServePython", "python")]
+    ("environment", "type_", "server"),
+    [(TRITON, "Triton", "tritonserver"), (KSERVE, "KServePython", "python"), (BENTOML, "BentoML", "python")],
 )
 def test_a_runtime_is_installed_first_and_what_served_before_serves_until_it_answers(
     running: Running, monkeypatch: pytest.MonkeyPatch, environment: Environment, type_: str, server: str

@@ -26,6 +26,7 @@ from pointsman.local.model_runtimes import RUNTIMES
 from pointsman.local.world import answers
 from pointsman.models.artifact import digest_of, open_artifact
 from pointsman.models.session import OnnxSession
+from pointsman_serving.bento.environment import ENVIRONMENT as BENTOML
 from pointsman_serving.environments import Environment, EnvironmentFailed
 from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
 from pointsman_serving.triton.environment import ENVIRONMENT as TRITON
@@ -191,13 +192,14 @@ class RuntimeServer:
         self.http, self.grpc = f"127.0.0.1:{self.http_port}", f"127.0.0.1:{self.grpc_port}"
         own = ["--folder", str(folder)] if runtime != "Native" else []
         own += ["--metrics-port", str(self.metrics_port)] if runtime == "Triton" else []
+        own += ["--grpc-port", str(self.grpc_port)] if RUNTIMES[runtime].grpc else []
         self.log = folder.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, "-m", RUNTIMES[runtime].module, "--name", name, "--version", "3"),
                     *("--model-dir", str(model.folder), "--digest", model.digest),
-                    *("--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port), *own, *options),
+                    *("--http-port", str(self.http_port), *own, *options),
                 ],
                 stdout=log,
                 stderr=log,
@@ -255,12 +257,17 @@ def kserve_environment() -> Environment:
 
 
 @pytest.fixture(scope="session")
+def bentoml_environment() -> Environment:
+    return built(BENTOML)
+
+
+@pytest.fixture(scope="session")
 def start_runtime(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., RuntimeServer]]:
     """Starts servers of any runtime, whose environment is built where it has one; all end with the session."""
     started = list[RuntimeServer]()
-    needs = {"Triton": "triton_environment", "KServePython": "kserve_environment"}
+    needs = {"Triton": "triton_environment", "KServePython": "kserve_environment", "BentoML": "bentoml_environment"}
 
     def begin(runtime: str, model: Pinned, *options: str, name: str = "scorer") -> RuntimeServer:
         if runtime in needs:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pointsman_serving.bento.environment import ENVIRONMENT as BENTOML
 from pointsman_serving.environments import Environment, EnvironmentFailed
 from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
 from pointsman_serving.triton.environment import ENVIRONMENT as TRITON
@@ -95,7 +96,7 @@ def test_a_cache_that_cannot_be_written_is_named(cache: Path, tmp_path: Path) ->
 
 
 def test_every_lock_pins_the_same_onnx_runtime_by_hash_and_names_no_index() -> None:
-    for name in ("triton", "kserve"):
+    for name in ("triton", "kserve", "bentoml"):
         text = (REQUIREMENTS / f"{name}.txt").read_text()
         assert version_of_onnxruntime(text) == version_of_onnxruntime((REQUIREMENTS / "serving.txt").read_text())
         assert "://" not in text
@@ -105,6 +106,7 @@ def test_every_lock_pins_the_same_onnx_runtime_by_hash_and_names_no_index() -> N
 def test_the_locks_are_those_of_the_packages() -> None:
     assert (REQUIREMENTS / "triton.txt").samefile(TRITON.lock)
     assert (REQUIREMENTS / "kserve.txt").samefile(KSERVE.lock)
+    assert (REQUIREMENTS / "bentoml.txt").samefile(BENTOML.lock)
 
 
 def version_of_onnxruntime(lock: str) -> str:

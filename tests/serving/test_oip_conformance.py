@@ -21,9 +21,17 @@ from pointsman_serving.oip.client import HttpModel, InferenceFailed
 
 pytestmark = pytest.mark.slow
 
-RUNTIMES = ("Native", "Triton", "KServePython")
+RUNTIMES = ("Native", "Triton", "KServePython", "BentoML")
+OURS = ("Native", "BentoML")
+"""BentoML speaks no Open Inference Protocol: it is ours that is mounted there, over HTTP alone, and it answers as Native does."""
 NAME = "fraud-baseline"
 INFER = f"/v2/models/{NAME}/infer"
+
+
+def as_in_the_table(runtime: str, row: tuple[Any, ...]) -> Any:
+    """The column of a runtime in a row of Native, Triton and KServe."""
+    native, triton, kserve = row
+    return native if runtime in OURS else {"Triton": triton, "KServePython": kserve}[runtime]
 
 
 @pytest.fixture(params=RUNTIMES)
@@ -76,7 +84,7 @@ def test_it_describes_the_model_with_the_names_types_and_shapes_of_its_signature
 
 
 def test_it_describes_itself(ask, server) -> None:
-    names = {"Native": "pointsman-native", "Triton": "triton", "KServePython": "kserve"}
+    names = {"Native": "pointsman-native", "Triton": "triton", "KServePython": "kserve", "BentoML": "pointsman-bentoml"}
     assert ask("GET", "/v2").json()["name"] == names[server.runtime]
 
 
@@ -107,7 +115,9 @@ def test_gradient_boosting_has_the_same_scores_to_the_bit_whatever_runs_it(start
     assert len(np.unique(wanted["probability"])) > 10
 
 
-@pytest.mark.parametrize(("runtime", "status"), [("Native", 400), ("Triton", 400), ("KServePython", 500)])
+@pytest.mark.parametrize(
+    ("runtime", "status"), [("Native", 400), ("Triton", 400), ("KServePython", 500), ("BentoML", 400)]
+)
 def test_text_goes_through_and_what_is_not_utf_8_is_refused(start_runtime, scorer_folder, runtime, status) -> None:
     server = start_runtime(runtime, scorer_folder, name="scorer").ready()
     client, one = HttpModel(f"http://{server.http}", "scorer"), np.array([[3.0]], np.float32)
@@ -174,10 +184,10 @@ def test_a_mistake_is_answered_as_the_table_says_and_by_ours_with_its_place(
 ) -> None:
     make, words, statuses = MISTAKES[mistake]
     answer = ask("POST", INFER, make(copy.deepcopy(request_body)))
-    assert answer.status_code == statuses[RUNTIMES.index(server.runtime)], answer.text
+    assert answer.status_code == as_in_the_table(server.runtime, statuses), answer.text
     if answer.status_code != 422:  # KServe's web framework answers these, with {"detail": …}
         assert isinstance(answer.json()["error"], str)
-    if server.runtime == "Native":
+    if server.runtime in OURS:
         assert words in answer.json()["error"]
     assert np.float32(probability(ask("POST", INFER, request_body))) == expected(rows(1))["probability"][0, 0]
 
@@ -196,13 +206,13 @@ def test_a_mistake_is_answered_as_the_table_says_and_by_ours_with_its_place(
 def test_what_is_not_there_is_answered_as_the_table_says(ask, server, request_body, path, statuses) -> None:
     infers = path.endswith("/infer")
     answer = ask("POST" if infers else "GET", path, request_body if infers else None)
-    assert answer.status_code == statuses[RUNTIMES.index(server.runtime)], answer.text
+    assert answer.status_code == as_in_the_table(server.runtime, statuses), answer.text
 
 
 def test_a_body_over_8_mib_is_refused_by_ours_and_taken_by_the_others(ask, server, request_body) -> None:
     body = b" " * (9 * 1024 * 1024) + json.dumps(request_body).encode()
     answer = ask("POST", INFER, body)
-    if server.runtime == "Native":
+    if server.runtime in OURS:
         assert (answer.status_code, "more than 8388608 bytes" in answer.json()["error"]) == (413, True)
     else:
         assert answer.status_code == 200
@@ -244,7 +254,7 @@ def test_a_length_that_does_not_fit_the_body_is_refused_by_all_but_kserve(ask, s
 )
 def test_nobody_changes_what_is_served(ask, server, request_body, path, statuses) -> None:
     answer = ask("POST", path, {})
-    assert answer.status_code == statuses[RUNTIMES.index(server.runtime)], answer.text
+    assert answer.status_code == as_in_the_table(server.runtime, statuses), answer.text
     assert ask("GET", f"/v2/models/{NAME}/ready").status_code == 200
 
 
@@ -257,6 +267,7 @@ GRPC_MISTAKES = {
 }
 
 
+@pytest.mark.parametrize("server", [each for each in RUNTIMES if each != "BentoML"], indirect=True)
 @pytest.mark.parametrize("mistake", GRPC_MISTAKES)
 def test_a_mistake_over_grpc_has_the_code_that_the_table_says(server, rows, expected, mistake) -> None:
     from tritonclient import grpc
@@ -284,6 +295,6 @@ def test_a_mistake_over_grpc_has_the_code_that_the_table_says(server, rows, expe
     with grpc.InferenceServerClient(server.grpc) as client:
         with pytest.raises(InferenceServerException) as refused:
             client.infer(model, asked)
-        assert refused.value.status() == f"StatusCode.{GRPC_MISTAKES[mistake][RUNTIMES.index(server.runtime)]}"
+        assert refused.value.status() == f"StatusCode.{as_in_the_table(server.runtime, GRPC_MISTAKES[mistake])}"
         turned = client.infer(NAME, inputs()[::-1]).as_numpy("probability")
     assert turned.tobytes() == expected(rows(1))["probability"].tobytes()

@@ -33,11 +33,10 @@ class KServePythonRuntime(Block):
 
 
 class BentoMLRuntime(Block):
-    """A BentoML service."""
+    """This release's BentoML service. A bento of one's own is a container: type Container with the bento's image."""
 
-    image: Image = Field(description="The image that was built from the bento.")
-    service: Line | None = Field(
-        default=None, description="The service in the bento, as module:name; default: the bento's own."
+    image: Image | None = Field(
+        default=None, description="An image that has this release's service in it; default: this release's own."
     )
 
 
@@ -106,15 +105,14 @@ class ModelRuntime(Choice):
         "container": ("Container",),
     }
     needs: ClassVar = {
-        "bentoml": ("BentoML",),
         "serving_runtime_ref": ("ServingRuntime",),
         "container": ("Container",),
     }
 
     type: Literal["Native", "Triton", "KServePython", "BentoML", "ServingRuntime", "Container"] = Field(
         default="Native",
-        description="Native (our own ONNX server), Triton, KServePython, BentoML, ServingRuntime (one of KServe's) "
-        "or Container. Default Native.",
+        description="Native (our own ONNX server), Triton, KServePython, BentoML (over HTTP alone), ServingRuntime (one "
+        "of KServe's) or Container. Default Native.",
     )
     native: NativeRuntime | None = Field(
         default=None, description="Settings of type Native; default: those of its fields."
@@ -127,7 +125,9 @@ class ModelRuntime(Choice):
         alias="kservePython",
         description="Settings of type KServePython; default: those of its fields.",
     )
-    bentoml: BentoMLRuntime | None = Field(default=None, alias="bentoml", description="The service, for type BentoML.")
+    bentoml: BentoMLRuntime | None = Field(
+        default=None, alias="bentoml", description="Settings of type BentoML; default: those of its fields."
+    )
     serving_runtime_ref: ServingRuntimeRef | None = Field(
         default=None, description="KServe's runtime, for type ServingRuntime."
     )

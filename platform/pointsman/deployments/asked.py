@@ -19,6 +19,8 @@ def _asked(spec: ModelDeploymentSpec) -> Iterator[str]:
         yield "spec.runtime.triton.image"
     if spec.runtime.kserve_python is not None and spec.runtime.kserve_python.image is not None:
         yield "spec.runtime.kservePython.image"
+    if spec.runtime.bentoml is not None and spec.runtime.bentoml.image is not None:
+        yield "spec.runtime.bentoml.image"
     amounts = {**spec.resources.limits, **spec.resources.requests}
     if any("/" not in name for name in amounts):
         yield "spec.resources"

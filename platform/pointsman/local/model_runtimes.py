@@ -1,7 +1,7 @@
 """What runs models in the local world: the server of each runtime as a process, and what each honours. Pure specs.
 
 Every server is one process a revision, by the starter of its runtime (`python -m pointsman_serving.…`). Native runs from this
-installation. Triton and KServe have environments of their own, which a process that ends builds first.
+installation. Triton, KServe and BentoML have environments of their own, which a process that ends builds first.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ SETS_ASIDE = {
     "spec.runtime.native.threads": "one thread infers",
     "spec.runtime.triton.image": INSTALLED,
     "spec.runtime.kservePython.image": INSTALLED,
+    "spec.runtime.bentoml.image": INSTALLED,
     "spec.resources.limits": GPU,
     "spec.resources": "neither CPU nor memory is limited",
     "spec.podTemplate": "there are no pods",
@@ -35,26 +36,41 @@ SETS_ASIDE = {
     "spec.slo": "no budget is kept",
     "spec.rollout": "the new revision takes over as soon as it answers",
 }
-NO_BATCHING = {"spec.batching": "requests are neither joined nor split"}
+NO_BATCHING = MappingProxyType({"spec.batching": "requests are neither joined nor split"})
+ADAPTIVE_BATCHING = MappingProxyType(
+    {"spec.batching.maxQueueDelayMicroseconds": "BentoML works out by itself how long a request waits for others"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """A runtime's starter, and the command that builds its environment where it has one of its own."""
+    """A runtime's starter, and the command that builds its environment where it has one of its own.
+
+    `sets_aside` is what it does not do of what others do; `grpc` whether it speaks the protocol over gRPC too.
+    """
 
     module: str
+    sets_aside: Mapping[str, str]
     environment: str | None = None
-    batches: bool = False
+    grpc: bool = True
 
 
 RUNTIMES: Mapping[str, Runtime] = MappingProxyType(
     {
-        "Native": Runtime(module="pointsman_serving.native"),
+        "Native": Runtime(module="pointsman_serving.native", sets_aside=NO_BATCHING),
         "Triton": Runtime(
-            module="pointsman_serving.triton", environment="pointsman_serving.triton.environment", batches=True
+            module="pointsman_serving.triton", sets_aside={}, environment="pointsman_serving.triton.environment"
         ),
         "KServePython": Runtime(
-            module="pointsman_serving.kserve_python", environment="pointsman_serving.kserve_python.environment"
+            module="pointsman_serving.kserve_python",
+            sets_aside=NO_BATCHING,
+            environment="pointsman_serving.kserve_python.environment",
+        ),
+        "BentoML": Runtime(
+            module="pointsman_serving.bento",
+            sets_aside=ADAPTIVE_BATCHING,
+            environment="pointsman_serving.bento.environment",
+            grpc=False,
         ),
     }
 )
@@ -67,7 +83,7 @@ def abilities(runtime: str) -> Abilities:
     known = RUNTIMES.get(runtime)
     return Abilities(
         runtimes=frozenset(RUNTIMES.keys() - cannot.keys()),
-        sets_aside=SETS_ASIDE if known is not None and known.batches else {**SETS_ASIDE, **NO_BATCHING},
+        sets_aside={**SETS_ASIDE, **(known.sets_aside if known is not None else NO_BATCHING)},
         cannot=cannot,
     )
 
@@ -99,27 +115,30 @@ def server_folder(home: Home, process: str) -> Path:
 def server_spec(home: Home, ports: Ports, deployment: ModelDeployment, pinned: Pinned) -> ProcessSpec:
     """The server of one pinned revision. Ready when the model has answered its example."""
     runtime, process = deployment.spec.runtime, model_process(deployment.name, pinned.digest)
-    http, grpc = ports.of(f"{process}/http"), ports.of(f"{process}/grpc")
-    url, folder = model_url(ports, process), server_folder(home, process)
+    known, url, folder = RUNTIMES[runtime.type], model_url(ports, process), server_folder(home, process)
     command: tuple[str, ...] = (
-        sys.executable, "-m", RUNTIMES[runtime.type].module,
+        sys.executable, "-m", known.module,
         "--model-dir", str(model_folder(home, pinned.digest)),
         "--digest", pinned.digest,
         "--name", deployment.name,
         "--version", pinned.version,
-        "--http-port", str(http),
-        "--grpc-port", str(grpc),
+        "--http-port", str(ports.of(f"{process}/http")),
     )  # fmt: skip
+    address, batching = url, deployment.spec.batching
+    if known.grpc:
+        grpc = ports.of(f"{process}/grpc")
+        command += ("--grpc-port", str(grpc))
+        address = f"{url} (gRPC {LOOPBACK}:{grpc})"
     ready = answers_example(f"{url}/v2/models/{deployment.name}/infer", folder / EXAMPLE)
     if runtime.type == "Native":
         ready = answers(f"{url}/v2/models/{deployment.name}/ready")  # which it is once it has answered its example
     else:
         command += ("--folder", str(folder))
+    if "spec.batching" not in known.sets_aside:
+        command += ("--max-batch-size", str(batching.max_batch_size))
     if runtime.type == "Triton":
-        batching = deployment.spec.batching
         command += (
             "--metrics-port", str(ports.of(f"{process}/metrics")),
-            "--max-batch-size", str(batching.max_batch_size),
             "--max-queue-delay-microseconds", str(batching.max_queue_delay_microseconds),
             "--instances", str(runtime.triton.instances if runtime.triton is not None else 1),
         )  # fmt: skip
@@ -128,7 +147,7 @@ def server_spec(home: Home, ports: Ports, deployment: ModelDeployment, pinned: P
         command=command,
         environment=ONE_THREAD,
         ready=ready,
-        address=f"{url} (gRPC {LOOPBACK}:{grpc})",
+        address=address,
     )
 
 

@@ -5,7 +5,6 @@ It checks the model, writes the server's settings into a folder of its own, and 
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -16,16 +15,15 @@ import structlog
 from pointsman.logs import log_as_json
 from pointsman.models.artifact import ArtifactRefused, TensorSpec
 from pointsman.models.session import ProbeFailed
+from pointsman_serving.arguments import parser
 from pointsman_serving.environments import EnvironmentFailed
-from pointsman_serving.handover import become, checked, lay_out, parser
+from pointsman_serving.handover import become, checked, lay_out, surroundings
 from pointsman_serving.kserve_python.environment import ENVIRONMENT
 
 log = structlog.get_logger()
 
 SERVER = Path(__file__).with_name("server.py")
 SETTINGS = "settings.json"
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-"""KServe reads settings from the environment, the certificates of its address among them: it gets these, and our markers."""
 
 
 def prepare(options: Namespace) -> Path:
@@ -57,9 +55,8 @@ def main() -> int:
     except (ArtifactRefused, ProbeFailed, EnvironmentFailed, OSError) as error:
         log.error("the model cannot be served", model=options.name, error=str(error))
         return 1
-    kept = {name: value for name, value in os.environ.items() if name in KEPT or name.startswith("POINTSMAN_")}
     log.info("handing over to KServe", model=options.name, http_port=options.http_port, grpc_port=options.grpc_port)
-    return become([python, "-I", "-u", SERVER, folder / SETTINGS], kept)
+    return become([python, "-I", "-u", SERVER, folder / SETTINGS], surroundings())
 
 
 if __name__ == "__main__":

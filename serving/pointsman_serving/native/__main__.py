@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import socket
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,13 +20,9 @@ from pointsman.models.session import ProbeFailed
 from pointsman_serving.native.http import HttpApp
 from pointsman_serving.native.model import NAME, VERSION, ServedModel
 from pointsman_serving.native.rpc import MESSAGE_BYTES, RpcService
+from pointsman_serving.native.web import GRACE_SECONDS, listen, settings
 
 log = structlog.get_logger()
-
-GRACE_SECONDS = 10
-"""How long what is in flight may take after SIGTERM."""
-IDLE_SECONDS = 75
-"""How long a connection is kept between two requests."""
 
 
 def arguments() -> argparse.Namespace:
@@ -56,7 +51,7 @@ async def serve(options: argparse.Namespace) -> None:
     Raises ArtifactRefused, ProbeFailed, or OSError where a port is taken.
     """
     model = ServedModel(name=options.name, version=options.version, max_batch_size=options.max_batch_size)
-    listening = _listen(options.host, options.http_port)
+    listening = listen(options.host, options.http_port)
     rpc = grpc.aio.server(options=[("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.so_reuseport", 0)])
     rpc.add_generic_rpc_handlers((RpcService(model).handler(),))
     try:
@@ -64,7 +59,7 @@ async def serve(options: argparse.Namespace) -> None:
     except RuntimeError as error:
         raise OSError(f"gRPC cannot listen on {options.host}:{options.grpc_port}") from error
     await rpc.start()
-    web = uvicorn.Server(_settings(model))
+    web = uvicorn.Server(settings(HttpApp(model)))
     web.capture_signals = nullcontext  # it would end the process by the signal, before gRPC has finished
     serving = asyncio.create_task(web.serve(sockets=[listening]))
     log.info("listening", host=options.host, http_port=listening.getsockname()[1], grpc_port=grpc_port)
@@ -85,13 +80,6 @@ async def serve(options: argparse.Namespace) -> None:
         await asyncio.gather(serving, rpc.stop(GRACE_SECONDS))
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """asyncio does not know these connections for TCP and would leave each answer's body waiting for 40 ms."""
-    listening = socket.create_server((host, port), backlog=1024)
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
-
-
 async def _load(model: ServedModel, options: argparse.Namespace) -> None:
     loaded = await asyncio.to_thread(model.load, options.model_dir, options.digest)
     log.info(
@@ -101,24 +89,6 @@ async def _load(model: ServedModel, options: argparse.Namespace) -> None:
         digest=loaded.artifact.digest,
         example_is_given=loaded.artifact.example_is_given,
         batch_invariant=loaded.probe.batch_invariant,
-    )
-
-
-def _settings(model: ServedModel) -> uvicorn.Config:
-    return uvicorn.Config(
-        HttpApp(model),
-        loop="none",
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
     )
 
 

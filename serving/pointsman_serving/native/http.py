@@ -6,7 +6,7 @@ The repository and shared-memory extensions are not offered: their paths are unk
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pointsman import __version__
 from pointsman_serving.native.model import THE_CALLERS, NotReady, ServedModel, UnknownModel
 from pointsman_serving.oip.codec import HEADER_LENGTH, decode_request, encode_response
-from pointsman_serving.oip.tensors import InvalidRequest
+from pointsman_serving.oip.tensors import Array, InvalidRequest
 
 log = structlog.get_logger()
 
@@ -25,6 +25,8 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 Answer = tuple[int, bytes, Headers]
+Infer = Callable[[Mapping[str, Array], tuple[str, ...] | None], Awaitable[Mapping[str, Array]]]
+"""Arrays by name in, arrays by name out; which outputs are wanted, None for all. Raises what ServedModel.infer raises."""
 
 BODY_BYTES = 8 * 1024 * 1024
 DRAINED_BYTES = 64 * 1024 * 1024
@@ -44,11 +46,11 @@ class UnknownEncoding(InvalidRequest):
 
 
 class HttpApp:
-    """The HTTP face of one served model."""
+    """The HTTP face of one served model. `infer` has it answer where something stands between, such as a queue."""
 
-    def __init__(self, model: ServedModel) -> None:
-        self._model = model
-        described = {"name": "pointsman-native", "version": __version__, "extensions": ["binary_tensor_data"]}
+    def __init__(self, model: ServedModel, *, name: str = "pointsman-native", infer: Infer | None = None) -> None:
+        self._model, self._infer_elsewhere = model, infer
+        described = {"name": name, "version": __version__, "extensions": ["binary_tensor_data"]}
         server = orjson.dumps(described)
         self._infer_path = f"/v2/models/{model.name}/infer"
         self._plain: dict[str, Callable[[], Answer]] = {
@@ -105,7 +107,10 @@ class HttpApp:
             body = await _body(headers, receive)
             named = headers.get(NAMED)
             request = decode_request(body, None if named is None else named.decode("latin-1"))
-            outputs = self._model.infer(request.inputs, request.outputs)
+            if self._infer_elsewhere is None:
+                outputs = self._model.infer(request.inputs, request.outputs)
+            else:
+                outputs = await self._infer_elsewhere(request.inputs, request.outputs)
             answer, length = encode_response(
                 name=self._model.name,
                 version=self._model.version,

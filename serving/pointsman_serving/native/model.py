@@ -141,18 +141,23 @@ class ServedModel:
         if version and version != self.version:
             raise UnknownModel(f'version "{version[:64]}" of "{name}" is not served here, "{self.version}" is')
 
+    def take(self, inputs: Mapping[str, npt.NDArray[Any]], outputs: tuple[str, ...] | None) -> int:
+        """How many rows a request has. Raises NotReady, TooLarge or UnknownOutput."""
+        rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
+        if rows > self._max_batch_size:
+            raise TooLarge(f"inputs: {rows} rows in one request, at most {self._max_batch_size} are taken")
+        known = self.loaded.outputs
+        for name in outputs or ():
+            if name not in known:
+                raise UnknownOutput(f'output "{name[:64]}": the model has {", ".join(known)[:1000]}')
+        return rows
+
     def infer(
         self, inputs: Mapping[str, npt.NDArray[Any]], outputs: tuple[str, ...] | None
     ) -> Mapping[str, npt.NDArray[Any]]:
         """Answer one request; `outputs` None means all. Raises NotReady, or one of THE_CALLERS."""
-        loaded = self.loaded
-        rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
-        if rows > self._max_batch_size:
-            raise TooLarge(f"inputs: {rows} rows in one request, at most {self._max_batch_size} are taken")
-        for name in outputs or ():
-            if name not in loaded.outputs:
-                raise UnknownOutput(f'output "{name[:64]}": the model has {", ".join(loaded.outputs)[:1000]}')
-        answers = loaded.session.infer(inputs)
+        rows = self.take(inputs, outputs)
+        answers = self.loaded.session.infer(inputs)
         self._rows.inc(rows)
         return answers if outputs is None else {name: answers[name] for name in outputs}
 

@@ -17,8 +17,9 @@ import structlog
 from pointsman.logs import log_as_json
 from pointsman.models.artifact import ArtifactRefused
 from pointsman.models.session import ProbeFailed
+from pointsman_serving.arguments import number, parser
 from pointsman_serving.environments import Environment, EnvironmentFailed
-from pointsman_serving.handover import become, checked, lay_out, number, parser
+from pointsman_serving.handover import become, checked, lay_out
 from pointsman_serving.triton.environment import ENVIRONMENT
 from pointsman_serving.triton.repository import Batching, Served, render
 

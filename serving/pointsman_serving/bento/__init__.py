@@ -1,0 +1,1 @@
+"""BentoML as a model runtime: its environment, the service, and a starter."""
