@@ -33,6 +33,7 @@ class Role:
 IMAGES: Mapping[str, Role] = MappingProxyType(
     {
         "serving": Role(lock="requirements/serving.txt", module="pointsman_serving.native"),
+        "bentoml": Role(lock="requirements/bentoml.txt", module="pointsman_serving.bento.server"),
         "operator": Role(lock="requirements/operator.txt", module="pointsman_operator"),
     }
 )

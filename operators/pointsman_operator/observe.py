@@ -17,7 +17,7 @@ from pointsman_operator.causes.cause import Cause, condition, items, shortened
 from pointsman_operator.causes.containers import PodSeen
 from pointsman_operator.causes.revision import cause_of_revision
 from pointsman_operator.refusals import Refusal, refusals
-from pointsman_operator.resources.inference_service import runtime_name, shape
+from pointsman_operator.resources.inference_service import ports, runtime_name, shape
 from pointsman_operator.seen import (
     DEPLOYMENT,
     GRPC_ROUTE,
@@ -33,11 +33,19 @@ from pointsman_operator.supported import KSERVE, judge
 
 SERVED = "v1beta1"
 """The version of InferenceService that is written"""
-RUNTIMES = frozenset({"Native", "Triton", "KServePython", "ServingRuntime", "Container"})
+RUNTIMES = frozenset({"Native", "Triton", "KServePython", "BentoML", "ServingRuntime", "Container"})
 SETS_ASIDE: Mapping[str, str] = {
     "spec.slo": "no budget is kept yet",
     "spec.runtime.native.threads": "one thread infers",
 }
+SETS_ASIDE_BY: Mapping[str, Mapping[str, str]] = {
+    "Native": {"spec.batching.maxQueueDelayMicroseconds": "requests are not joined"},
+    "KServePython": {"spec.batching": "requests are neither joined nor split"},
+    "BentoML": {"spec.batching.maxQueueDelayMicroseconds": "BentoML works out by itself how long a request waits"},
+    "ServingRuntime": {"spec.batching": "what runs the model decides by itself"},
+    "Container": {"spec.batching": "what runs the model decides by itself"},
+}
+"""What a runtime sets aside beside that"""
 NO_GATEWAY = "the Gateway API is not installed: the model is reached inside the cluster, through its Service"
 
 
@@ -77,7 +85,7 @@ def observe(deployment: ModelDeployment, seen: Seen, reference: Reference) -> Ob
         serving=serving,
         running=running,
         in_use=(),
-        abilities=_abilities(seen.installed),
+        abilities=_abilities(deployment, seen.installed),
         history=tuple(seen.status.get("history", ())),
         route=_route(deployment, seen),
         held=_held(deployment, seen),
@@ -104,8 +112,10 @@ def _wanted(deployment: ModelDeployment, reference: Reference) -> Pinned | None:
     )
 
 
-def _abilities(installed: Installed) -> Abilities:
-    aside = dict(SETS_ASIDE) if installed.gateway else {**SETS_ASIDE, "spec.route": NO_GATEWAY}
+def _abilities(deployment: ModelDeployment, installed: Installed) -> Abilities:
+    aside = {**SETS_ASIDE, **SETS_ASIDE_BY.get(deployment.spec.runtime.type, {})}
+    if not installed.gateway:
+        aside["spec.route"] = NO_GATEWAY
     return Abilities(runtimes=RUNTIMES, sets_aside=aside)
 
 
@@ -202,7 +212,8 @@ def _route(deployment: ModelDeployment, seen: Seen) -> RouteState | None:
     if not said:
         message = f"no controller has answered for the Gateway {gateways}: is it there?"
         return RouteState(accepted=None, reason=Reason.Progressing, message=message)
-    return RouteState(accepted=True, message=f"the Gateway {gateways} takes the route")
+    alone = "" if ports(deployment.spec)[1] is not None else ", for HTTP alone: the runtime offers no gRPC"
+    return RouteState(accepted=True, message=f"the Gateway {gateways} takes the route{alone}")
 
 
 def _refusal(answer: Mapping[str, Any], found: Mapping[str, Any]) -> str:

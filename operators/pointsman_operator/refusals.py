@@ -66,14 +66,6 @@ def nothing_fetches_its_model(deployment: ModelDeployment) -> Iterator[Refusal]:
         yield Refusal(path="spec.model.uri", message=message)
 
 
-def its_runtime_is_not_there_yet(deployment: ModelDeployment) -> Iterator[Refusal]:
-    if deployment.spec.runtime.type == "BentoML":
-        message = (
-            "BentoML is not honoured yet: use Container with the bento's image, where it speaks Open Inference Protocol"
-        )
-        yield Refusal(path="spec.runtime.type", message=message)
-
-
 def its_rollout_is_not_honoured_yet(deployment: ModelDeployment) -> Iterator[Refusal]:
     type_ = deployment.spec.rollout.type
     if type_ in ("Canary", "Shadow"):
@@ -124,7 +116,6 @@ Check = Callable[[ModelDeployment], Iterator[Refusal]]
 CHECKS: tuple[Check, ...] = (
     its_name_is_too_long,
     nothing_fetches_its_model,
-    its_runtime_is_not_there_yet,
     its_rollout_is_not_honoured_yet,
     its_autoscaler_is_not_honoured_yet,
     its_autoscaler_has_nothing_to_measure_by,

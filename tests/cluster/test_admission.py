@@ -20,14 +20,12 @@ pytestmark = [
 
 DIGEST = "sha256:" + "0" * 64
 MODEL = {"uri": "models:/fraud@champion"}
-BENTO = {"type": "BentoML", "bentoml": {"image": "registry.example.com/bento:1"}}
 KEDA = {"type": "KEDA", "maxReplicas": 2, "metrics": [{"type": "CPU", "averageUtilization": 70}]}
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "a name that leaves no room for KServe's": ("a" * 45, {}, "metadata.name"),
     "a name that begins with a digit": ("1-fraud", {}, "metadata.name"),
     "a file of some machine": ("fraud", {"model": {"uri": "file:///tmp/model", "digest": DIGEST}}, "spec.model.uri"),
-    "a bento": ("fraud", {"runtime": BENTO}, "spec.runtime.type"),
     "a canary": ("fraud", {"rollout": {"type": "Canary", "steps": [{"trafficPercent": 5}]}}, "spec.rollout.type"),
     "a shadow": ("fraud", {"rollout": {"type": "Shadow"}}, "spec.rollout.type"),
     "KEDA": ("fraud", {"autoscaling": KEDA}, "spec.autoscaling.type"),
@@ -72,6 +70,7 @@ def test_what_is_refused_nowhere_is_taken(cluster: Cluster) -> None:
         "podTemplate": {"spec": {"nodeSelector": {"zone": "a"}}, "metadata": {"labels": {"team": "risk"}}},
         "resources": {"limits": {"nvidia.com/gpu": "1"}},
         "rollout": {"type": "Recreate"},
+        "runtime": {"type": "BentoML"},
     }
     document = model_deployment("fraud-admitted", "default", model=MODEL, **spec)
 

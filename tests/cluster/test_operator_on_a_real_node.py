@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tritonclient.grpc as triton_grpc
 
@@ -19,6 +20,7 @@ from harness.cluster import Cluster, KubectlFailed
 from harness.operator import model_deployment
 from harness.waiting import wait_for
 from pointsman_images.build import build
+from pointsman_serving.oip.client import HttpModel
 
 pytestmark = [
     pytest.mark.cluster,
@@ -189,3 +191,30 @@ def test_what_breaks_is_named_as_on_simulated_nodes(
 
     breaks()
     ready(real_node, namespace)
+
+
+def test_bentoml_takes_over_from_native_with_the_same_scores_to_the_bit_and_offers_http_alone(
+    real_node: Cluster, namespace: str, registered: Callable[[float], str], say: Callable[[str], None]
+) -> None:
+    assert real_node.log_folder is not None
+    real_node.load_image(build("bentoml", real_node.log_folder.parent / "images", say=say).path)
+    uri, amounts = registered(0.25), np.linspace(-3, 3, 40, dtype=np.float32).reshape(-1, 1)
+
+    def on(type_: str) -> tuple[str, dict[str, bytes], list[str]]:
+        """Serve by this runtime: its revision, its scores, and the Service's ports."""
+        real_node.apply(model_deployment("fraud", namespace, model={"uri": uri}, runtime={"type": type_}))
+        runtime = {"Native": "pointsman-native", "BentoML": "pointsman-bento"}[type_]
+        services = lambda: real_node.list("inferenceservice", namespace)  # noqa: E731
+        runs = lambda: [each["spec"]["predictor"]["model"]["runtime"] for each in services()]  # noqa: E731
+        wait_for(f"{type_} alone serves", lambda: runs() == [runtime], seconds=180, every=0.5)
+        status, service = ready(real_node, namespace), real_node.get("service", "fraud", namespace)["spec"]
+        client = HttpModel(f"http://{service['clusterIP']}", "fraud")
+        scores = {name: array.tobytes() for name, array in client.infer({"amount": amounts}).items()}
+        client.close()
+        return status["revision"], scores, [each["name"] for each in service["ports"]]
+
+    native, scores, ports = on("Native")
+    assert ports == ["http", "grpc"]
+    bento, same, http_alone = on("BentoML")
+    assert (bento != native, same, http_alone) == (True, scores, ["http"])
+    assert condition(real_node, namespace, "Honoured")["status"] == "True"

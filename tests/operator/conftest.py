@@ -24,7 +24,7 @@ URI = "models:/fraud@champion"
 SOURCE = "mlflow-artifacts:/1/models/m-1/artifacts"
 DIGEST = "sha256:" + "1" * 64
 KNOWN = Reference(uri=URI, version="1", digest=DIGEST, source=SOURCE)
-RUNTIMES = frozenset({"/pointsman-native", "/pointsman-triton", "/pointsman-kserve-python"})
+RUNTIMES = frozenset({"/pointsman-native", "/pointsman-triton", "/pointsman-kserve-python", "/pointsman-bento"})
 DRAIN = timedelta(seconds=30)
 
 

@@ -40,7 +40,12 @@ CONTAINER = {
         },
     }
 }
-SPECS: dict[str, dict[str, Any]] = {"native": {}, "triton-gpu": GPU, "container": CONTAINER}
+BENTO = {
+    "runtime": {"type": "BentoML"},
+    "batching": {"maxBatchSize": 64, "maxQueueDelayMicroseconds": 500},
+    "route": {"parentRefs": [{"name": "public"}], "hostnames": ["fraud.example.com"]},
+}
+SPECS: dict[str, dict[str, Any]] = {"native": {}, "triton-gpu": GPU, "container": CONTAINER, "bento": BENTO}
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -162,6 +167,39 @@ def test_a_serving_runtime_that_does_not_exist_is_named(world: Callable[..., Any
     assert said is not None
     assert said.reason == "RuntimeNotFound"
     assert '"theirs"' in said.message
+
+
+def test_a_runtime_without_grpc_has_a_route_for_http_alone_and_its_condition_says_so(world: Callable[..., Any]) -> None:
+    served = world(**BENTO)
+    served.installed = type(served.installed)(kserve=("v1beta1",), gateway=True)
+    served.serve()
+    accepted = [{"type": each, "status": "True"} for each in ("Accepted", "ResolvedRefs")]
+    served.objects["HTTPRoute"]["fraud"]["status"] = {"parents": [{"conditions": accepted}]}
+
+    said = find(served.plan().told.conditions, "RouteAccepted")
+
+    assert said is not None
+    assert said.message == 'the Gateway "public" takes the route, for HTTP alone: the runtime offers no gRPC'
+    assert "GRPCRoute" not in served.objects
+
+
+@pytest.mark.parametrize(
+    ("runtime", "aside"),
+    [
+        ("Triton", ""),
+        ("BentoML", "spec.batching.maxQueueDelayMicroseconds: BentoML works out by itself how long a request waits"),
+        ("Native", "spec.batching.maxQueueDelayMicroseconds: requests are not joined"),
+        ("KServePython", "spec.batching.maxBatchSize: requests are neither joined nor split; spec.batching.maxQueue"),
+    ],
+)
+def test_what_a_runtime_does_not_do_of_batching_is_said(world: Callable[..., Any], runtime: str, aside: str) -> None:
+    batching = {"maxBatchSize": 64, "maxQueueDelayMicroseconds": 500}
+    served = world(runtime={"type": runtime}, batching=batching).serve()
+
+    said = find(served.plan().told.conditions, "Honoured")
+
+    assert said is not None
+    assert (said.status == "True", said.message.removeprefix("set aside here: ").startswith(aside)) == (not aside, True)
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,6 @@ def _rules() -> dict[str, str]:
         f"{schemes}.exists(scheme, {starts})": (
             f"spec.model.uri: not fetched in a cluster: register the model, or use {', '.join(SCHEMES)}"
         ),
-        f"{_UNSET.format('runtime')} || object.spec.runtime.type != 'BentoML'": (
-            "spec.runtime.type: BentoML is not honoured yet: use Container with the bento's image"
-        ),
         f"{_UNSET.format('rollout')} || !(object.spec.rollout.type in ['Canary', 'Shadow'])": (
             "spec.rollout.type: Canary and Shadow are not honoured yet: use RollingUpdate or Recreate"
         ),

@@ -21,7 +21,12 @@ from pointsman_operator.resources import metadata, pods
 from pointsman_operator.seen import INFERENCE_SERVICE, Child, Raw
 
 RUNTIMES: Mapping[str, str] = MappingProxyType(
-    {"Native": "pointsman-native", "Triton": "pointsman-triton", "KServePython": "pointsman-kserve-python"}
+    {
+        "Native": "pointsman-native",
+        "Triton": "pointsman-triton",
+        "KServePython": "pointsman-kserve-python",
+        "BentoML": "pointsman-bento",
+    }
 )
 """The serving runtimes of this release, by the type that asks for them"""
 ANNOTATIONS: Mapping[str, str] = MappingProxyType(
@@ -35,6 +40,8 @@ FORMATS: Mapping[str, str] = MappingProxyType(
 """KServe's names of formats; all else is onnx"""
 HTTP, GRPC = 8080, 9000
 """The ports of our runtimes"""
+HTTP_ALONE = frozenset({"BentoML", "ServingRuntime"})
+"""Those of which no gRPC is offered: BentoML's speaks a protocol of its own, and of another's runtime nothing is known"""
 FETCHED = "mlflow-artifacts:/"
 """The beginning of the addresses that our own container fetches"""
 
@@ -89,7 +96,7 @@ def ports(spec: ModelDeploymentSpec) -> tuple[int, int | None]:
     container = spec.runtime.container
     if container is not None:
         return container.http_port, container.grpc_port
-    return HTTP, None if spec.runtime.type == "ServingRuntime" else GRPC
+    return HTTP, None if spec.runtime.type in HTTP_ALONE else GRPC
 
 
 def _model(deployment: ModelDeployment, pinned: Pinned) -> dict[str, Any]:
@@ -104,21 +111,21 @@ def _model(deployment: ModelDeployment, pinned: Pinned) -> dict[str, Any]:
     image = _image(spec)
     if image is not None:
         model["image"] = image
-    if spec.runtime.type in ("Native", "KServePython"):
+    if spec.runtime.type in ("Native", "KServePython", "BentoML"):
         model["args"] = [
             f"--name={deployment.name}",
             f"--version={pinned.version}",
             f"--digest={pinned.digest}",
         ]
-    if spec.runtime.type == "Native" and "max_batch_size" in spec.batching.model_fields_set:
+    if spec.runtime.type in ("Native", "BentoML") and "max_batch_size" in spec.batching.model_fields_set:
         model["args"].append(f"--max-batch-size={spec.batching.max_batch_size}")
     return model
 
 
 def _image(spec: ModelDeploymentSpec) -> str | None:
-    if spec.runtime.triton is not None:
-        return spec.runtime.triton.image
-    return spec.runtime.kserve_python.image if spec.runtime.kserve_python is not None else None
+    """The image that was asked for in place of this release's."""
+    chosen = spec.runtime.triton or spec.runtime.kserve_python or spec.runtime.bentoml
+    return chosen.image if chosen is not None else None
 
 
 def _storage(deployment: ModelDeployment, pinned: Pinned) -> str:

@@ -16,6 +16,7 @@ from pointsman_operator.settings import RELEASE, Settings
 
 SERVING_IMAGE = f"ghcr.io/pointsman/serving:{RELEASE}"
 KSERVE_PYTHON_IMAGE = f"ghcr.io/pointsman/kserve-python:{RELEASE}"
+BENTOML_IMAGE = f"ghcr.io/pointsman/bentoml:{RELEASE}"
 TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
 MODELS = "/mnt/models"
 STORAGE = "pointsman-registry"
@@ -23,7 +24,7 @@ STORAGE = "pointsman-registry"
 
 def documents() -> dict[str, dict[str, Any]]:
     """Every object, by its name."""
-    made = (_native(), _kserve_python(), _triton(), _storage())
+    made = (_native(), _kserve_python(), _bento(), _triton(), _storage())
     return {each["metadata"]["name"]: each for each in made}
 
 
@@ -46,6 +47,14 @@ def _kserve_python() -> dict[str, Any]:
     return _runtime("KServePython", _container(KSERVE_PYTHON_IMAGE, command, arguments, metrics=HTTP), formats=["onnx"])
 
 
+def _bento() -> dict[str, Any]:
+    command = ["python", "-m", "pointsman_serving.bento.server"]
+    arguments = [f"--model-dir={MODELS}", "--folder=/tmp/server", "--host=0.0.0.0", f"--http-port={HTTP}"]
+    return _runtime(
+        "BentoML", _container(BENTOML_IMAGE, command, arguments, metrics=HTTP, grpc=False), formats=["onnx"]
+    )
+
+
 def _triton() -> dict[str, Any]:
     closed = "shared-memory,model-repository,statistics,trace,logging:pointsman-closed=never"
     arguments = [
@@ -63,9 +72,13 @@ def _triton() -> dict[str, Any]:
     return _runtime("Triton", container, formats=["onnx", "tensorrt", "triton"])
 
 
-def _container(image: str, command: list[str], arguments: list[str], *, metrics: int) -> dict[str, Any]:
+def _container(
+    image: str, command: list[str], arguments: list[str], *, metrics: int, grpc: bool = True
+) -> dict[str, Any]:
     """The container that serves. It is ready when the model is loaded and has answered, not when a port is open."""
-    ports = [("http1", HTTP), ("grpc-oip", GRPC), *([("metrics", metrics)] if metrics != HTTP else [])]
+    ports = [("http1", HTTP)]
+    ports += [("grpc-oip", GRPC)] if grpc else []
+    ports += [("metrics", metrics)] if metrics != HTTP else []
     ready = {"httpGet": {"path": "/v2/health/ready", "port": HTTP}, "timeoutSeconds": 5}
     live = {"httpGet": {"path": "/v2/health/live", "port": HTTP}, "timeoutSeconds": 5}
     return {
@@ -87,18 +100,18 @@ def _container(image: str, command: list[str], arguments: list[str], *, metrics:
 
 
 def _runtime(type_: str, container: Mapping[str, Any], *, formats: Iterable[str]) -> dict[str, Any]:
-    metrics = next((port for port in container["ports"] if port["name"] == "metrics"), container["ports"][0])
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     return {
         "apiVersion": CLUSTER_SERVING_RUNTIME.api_version,
         "kind": CLUSTER_SERVING_RUNTIME.name,
         "metadata": {"name": RUNTIMES[type_]},
         "spec": {
             "annotations": {
-                "prometheus.kserve.io/port": str(metrics["containerPort"]),
+                "prometheus.kserve.io/port": str(ports.get("metrics", ports["http1"])),
                 "prometheus.kserve.io/path": "/metrics",
             },
             "supportedModelFormats": [{"name": name} for name in formats],
-            "protocolVersions": ["v2", "grpc-v2"],
+            "protocolVersions": ["v2", *(["grpc-v2"] if "grpc-oip" in ports else [])],
             "containers": [dict(container)],
             "volumes": [dict(pods.SCRATCH)],
         },

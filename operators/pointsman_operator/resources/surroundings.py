@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pointsman.api.model_deployment import ModelDeploymentSpec
 from pointsman_operator import names
-from pointsman_operator.resources.inference_service import ports
+from pointsman_operator.resources.inference_service import RUNTIMES, ports
 from pointsman_operator.resources.metadata import child, hashed
 from pointsman_operator.seen import NETWORK_POLICY, POD_MONITOR, Child, Raw
 
@@ -34,7 +34,7 @@ def network_policy(owner: Raw, spec: ModelDeploymentSpec) -> Child:
 
 def pod_monitor(owner: Raw, spec: ModelDeploymentSpec) -> Child | None:
     """Asks Prometheus' operator to read the pods' metrics, where the runtime is one of ours."""
-    if spec.runtime.type not in ("Native", "Triton", "KServePython"):
+    if spec.runtime.type not in RUNTIMES:
         return None
     name = owner["metadata"]["name"]
     endpoint = {"portNumber": _metrics(spec), "path": "/metrics", "interval": "15s"}
