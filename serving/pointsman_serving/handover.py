@@ -20,7 +20,9 @@ from pointsman.models.artifact import ModelArtifact, open_artifact
 from pointsman.models.session import OnnxSession
 from pointsman_serving.oip.codec import encode_request
 
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+KEPT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ORT_DISABLE_TELEMETRY",
+)  # fmt: skip
 
 
 def checked(folder: Path, digest: str) -> ModelArtifact:

@@ -193,7 +193,8 @@ class RuntimeServer:
         own = ["--folder", str(folder)] if runtime != "Native" else []
         own += ["--metrics-port", str(self.metrics_port)] if runtime == "Triton" else []
         own += ["--grpc-port", str(self.grpc_port)] if RUNTIMES[runtime].grpc else []
-        self.log = folder.with_suffix(".log")
+        self.log, self.scratch = folder.with_suffix(".log"), folder.with_suffix(".scratch")
+        self.scratch.mkdir()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
@@ -203,6 +204,7 @@ class RuntimeServer:
                 ],
                 stdout=log,
                 stderr=log,
+                env={**os.environ, "TMPDIR": str(self.scratch)},
             )
 
     def ready(self) -> RuntimeServer:

@@ -133,6 +133,10 @@ def test_text_goes_through_and_what_is_not_utf_8_is_refused(start_runtime, score
     client.close()
 
 
+def test_onnx_runtime_keeps_no_record_to_report_to_its_maker(server) -> None:
+    assert not (server.scratch / ".ses").exists()
+
+
 def test_only_the_outputs_that_are_asked_for_come_back(ask, request_body) -> None:
     answer = ask("POST", INFER, {**request_body, "outputs": [{"name": "label"}]})
     assert [each["name"] for each in answer.json()["outputs"]] == ["label"]
