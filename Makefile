@@ -38,6 +38,7 @@ lint: $(READY) ## Check style, types, layers, and what is generated
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pointsman.api.crds --check
+	@$(BIN)/python -m pointsman.api.reasons_page --check
 	@$(BIN)/python -m pointsman_operator.manifests --check
 	@$(BIN)/python -m pointsman_operator.supported --check
 
@@ -58,8 +59,9 @@ bench-memory: $(READY) ## Measure: a million events, and what memory does meanwh
 	@$(BIN)/python benchmarks/memory.py
 	@$(BIN)/python benchmarks/page.py
 
-manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the page of supported versions
+manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the pages of reasons and versions
 	@$(BIN)/python -m pointsman.api.crds
+	@$(BIN)/python -m pointsman.api.reasons_page
 	@$(BIN)/python -m pointsman_operator.manifests
 	@$(BIN)/python -m pointsman_operator.supported
 

@@ -1,26 +1,35 @@
 """The closed catalogue of reasons: of conditions, decisions, reviews, dead letters and effects.
 
 A reason is a name that people and alerts rely on: once released it is never renamed. Whoever needs one that is not here
-adds it here, with one sentence that says what is the case.
+adds it here, with one sentence that says what is the case, and where a condition can have it, a next step (`next_steps`).
+`docs/reasons.md` is made of it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+
+from pointsman.api.next_steps import NEXT_STEPS
 
 
 class Reason(StrEnum):
-    """A reason; `description` says in one sentence what is the case."""
+    """A reason; `description` says in one sentence what is the case.
+
+    `next_step` says what to do about it; it is empty for those that no condition has.
+    """
 
     description: str
+    next_step: str
 
     def __new__(cls, value: str, description: str = "") -> Reason:
         member = str.__new__(cls, value)
         member._value_ = value
         member.description = description
+        member.next_step = NEXT_STEPS.get(value, "")
         return member
 
-    # Objects: all kinds
+    # Every kind
     Ready = "Ready", "Everything that was asked for is in service."
     Progressing = "Progressing", "Work towards the newest spec is under way."
     Accepted = "Accepted", "The document is valid and everything in it can be honoured here."
@@ -33,7 +42,7 @@ class Reason(StrEnum):
     NoRoom = "NoRoom", "The machine or the cluster has not enough free resources."
     NothingWatches = "NothingWatches", "No graph uses the object yet."
 
-    # Objects: what they refer to
+    # What an object refers to
     StreamNotFound = "StreamNotFound", "The event stream that is referred to does not exist."
     ViewNotFound = "ViewNotFound", "A feature view that is referred to does not exist."
     DeploymentNotFound = "DeploymentNotFound", "A model deployment that is referred to does not exist."
@@ -189,3 +198,29 @@ class Reason(StrEnum):
     Cancelled = "Cancelled", "A person withdrew the action before it was sent."
     Compensated = "Compensated", "The effect was undone by its compensation."
     RetriesExhausted = "RetriesExhausted", "The action was tried as often as is allowed."
+
+
+_FIRST: Mapping[str, Reason] = {
+    "Every kind": Reason.Ready,
+    "What an object refers to": Reason.StreamNotFound,
+    "Models": Reason.Resolving,
+    "The cluster around a model": Reason.KServeNotFound,
+    "Views": Reason.Compiled,
+    "Streams": Reason.ContractValid,
+    "Graphs": Reason.WaitingForStream,
+    "Targets": Reason.Reachable,
+    "Decisions and reviews": Reason.Decided,
+    "Dead letters": Reason.EventConflict,
+    "Effects": Reason.Approved,
+}
+
+
+def groups() -> dict[str, list[Reason]]:
+    """The catalogue by what its reasons are about; each group goes from its first member to the next one's."""
+    titles = {first: title for title, first in _FIRST.items()}
+    found = dict[str, list[Reason]]()
+    for reason in Reason:
+        if reason in titles:
+            found[titles[reason]] = []
+        found[list(found)[-1]].append(reason)
+    return found
