@@ -104,10 +104,17 @@ def test_a_column_shows_a_field_that_the_status_has(kind: str) -> None:
     status = structure(kind)["properties"]["status"]["properties"]
     (version,) = crds.definition(kind)["spec"]["versions"]
     columns = version["additionalPrinterColumns"]
-    assert [column["name"] for column in columns][-3:] == ["Ready", "Reason", "Age"]
-    for column in columns[:-3]:
-        field = column["jsonPath"].removeprefix(".status.")
-        assert status[field]["type"] == column["type"]
+    assert [column["name"] for column in columns if not column.get("priority")][-3:] == ["Ready", "Reason", "Age"]
+    for column in columns:
+        if column["name"] not in ("Ready", "Reason", "Age"):
+            field = column["jsonPath"].removeprefix(".status.")
+            assert status[field]["type"] == column["type"]
+
+
+def test_what_one_asks_first_of_a_model_is_shown_without_wide() -> None:
+    (version,) = crds.definition("ModelDeployment")["spec"]["versions"]
+    shown = [column["name"] for column in version["additionalPrinterColumns"] if not column.get("priority")]
+    assert shown == ["Version", "Revision", "Traffic", "Replicas", "Ready", "Reason", "Age"]
 
 
 def test_every_kind_has_its_status_and_its_columns() -> None:

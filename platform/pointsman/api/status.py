@@ -127,12 +127,13 @@ _READY = (
     PrinterColumn(name="Ready", type="string", path='.status.conditions[?(@.type=="Ready")].status'),
     PrinterColumn(name="Reason", type="string", path='.status.conditions[?(@.type=="Ready")].reason'),
 )
-_AGE = PrinterColumn(name="Age", type="date", path=".metadata.creationTimestamp", priority=1)
+_AGE = PrinterColumn(name="Age", type="date", path=".metadata.creationTimestamp")
 
 
-def _columns(*first: tuple[str, Kind, str]) -> tuple[PrinterColumn, ...]:
+def _columns(*first: tuple[str, Kind, str], wide: tuple[tuple[str, Kind, str], ...] = ()) -> tuple[PrinterColumn, ...]:
     own = (PrinterColumn(name=name, type=type_, path=f".status.{field}") for name, type_, field in first)
-    return (*own, *_READY, _AGE)
+    more = (PrinterColumn(name=name, type=type_, path=f".status.{field}", priority=1) for name, type_, field in wide)
+    return (*own, *_READY, _AGE, *more)
 
 
 COLUMNS: Mapping[str, tuple[PrinterColumn, ...]] = {
@@ -141,10 +142,10 @@ COLUMNS: Mapping[str, tuple[PrinterColumn, ...]] = {
     ),
     "ModelDeployment": _columns(
         ("Version", "string", "version"),
-        ("Digest", "string", "digest"),
         ("Revision", "string", "revision"),
         ("Traffic", "integer", "trafficPercent"),
         ("Replicas", "integer", "replicas"),
+        wide=(("Digest", "string", "digest"),),
     ),
     "FeatureView": _columns(("Version", "string", "version"), ("Freshness", "string", "freshness")),
     "DecisionGraph": _columns(
