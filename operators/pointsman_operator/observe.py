@@ -150,9 +150,9 @@ def _state(deployment: ModelDeployment, seen: Seen, pinned: Pinned, *, has_serve
     raw = seen.one(INFERENCE_SERVICE, service)
     if raw is None or not seen.is_ours(raw):
         return None
-    pods = [PodSeen(pod=pod, warnings=tuple(_warnings(seen, pod))) for pod in _pods(seen, pinned.revision)]
+    pods = pods_of(seen, pinned.revision)
     ready = sum(condition(each.pod, "Ready").get("status") == "True" for each in pods)
-    cause = cause_of_revision(seen.one(DEPLOYMENT, names.predictor(service)), pods) or _kserve_says(raw)
+    cause = cause_of_service(seen, raw)
     why, reason = (cause.message, cause.reason) if cause is not None else ("", Reason.ModelStarting)
     probe = seen.probes.get(service)
     if deployment.spec.autoscaling.type == "None" and deployment.spec.autoscaling.replicas == 0:
@@ -168,10 +168,17 @@ def _state(deployment: ModelDeployment, seen: Seen, pinned: Pinned, *, has_serve
     return RevisionState(state="Answering", cause=why, reason=reason, replicas=ready)
 
 
-def _pods(seen: Seen, revision: str) -> list[Raw]:
+def cause_of_service(seen: Seen, service: Raw) -> Cause | None:
+    """Why the InferenceService of a revision does not serve; None where nothing is known to be wrong."""
+    revision = str(service["metadata"].get("labels", {}).get(names.REVISION))
+    deployment = seen.one(DEPLOYMENT, names.predictor(service["metadata"]["name"]))
+    return cause_of_revision(deployment, pods_of(seen, revision)) or _kserve_says(service)
+
+
+def pods_of(seen: Seen, revision: str) -> list[PodSeen]:
     """The pods of a revision that are not on their way out."""
     return [
-        pod
+        PodSeen(pod=pod, warnings=tuple(_warnings(seen, pod)))
         for pod in seen.of(POD)
         if pod["metadata"].get("labels", {}).get(names.REVISION) == revision
         and not pod["metadata"].get("deletionTimestamp")

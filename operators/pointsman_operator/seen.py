@@ -38,6 +38,7 @@ CLUSTER_SERVING_RUNTIME = Kind(
     namespaced=False,
 )
 DEPLOYMENT = Kind(name="Deployment", api_version="apps/v1", plural="deployments")
+REPLICA_SET = Kind(name="ReplicaSet", api_version="apps/v1", plural="replicasets")
 POD = Kind(name="Pod", api_version="v1", plural="pods")
 EVENT = Kind(name="Event", api_version="v1", plural="events")
 SERVICE = Kind(name="Service", api_version="v1", plural="services")

@@ -22,7 +22,21 @@ def pointsman(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
 def test_help_names_every_command_and_the_exit_codes(tmp_path: Path) -> None:
     done = pointsman("--help", home=tmp_path)
     assert done.returncode == 0
-    for command in ("up", "down", "apply", "get", "describe", "delete", "explain", "logs", "version", "demo"):
+    shown = (
+        "up",
+        "down",
+        "apply",
+        "get",
+        "describe",
+        "delete",
+        "explain",
+        "history",
+        "upgrade",
+        "logs",
+        "version",
+        "demo",
+    )
+    for command in shown:
         assert f" {command} " in done.stdout
     assert "3 nothing is running" in " ".join(done.stdout.split())
 
@@ -30,7 +44,8 @@ def test_help_names_every_command_and_the_exit_codes(tmp_path: Path) -> None:
 def test_help_imports_none_of_the_heavy_libraries(tmp_path: Path) -> None:
     code = (
         "import sys, pointsman.cli.main\n"
-        "heavy = {'ray', 'mlflow', 'torch', 'numpy', 'onnxruntime', 'fastapi', 'psycopg', 'pydantic', 'sklearn'}\n"
+        "heavy = {'ray', 'mlflow', 'torch', 'numpy', 'onnxruntime', 'fastapi', 'psycopg', 'pydantic', 'sklearn',\n"
+        "         'kubernetes', 'pointsman_operator', 'httpx2'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -206,8 +206,8 @@ def test_it_decides_once_everything_is_ready_and_can_explain_it(running: Running
     record = running.client.explain_decision(answer["decision"][:12])
     assert record["decision"]["decision"] == answer["decision"]
     explained = running.client.explain("DecisionGraph", "card-fraud")
-    assert "Ready is True: Ready" in explained["why"]
-    assert explained["next"] == ["nothing: it is as it should be"]
+    assert (explained["tree"]["state"], explained["reason"]) == ("Ready True: Ready", "Ready")
+    assert "process graph-card-fraud" in [each["what"] for each in explained["tree"]["below"]]
 
 
 def test_what_children_are_told_is_for_their_owner_alone(running: Running) -> None:
@@ -278,7 +278,9 @@ def test_a_model_that_cannot_be_had_is_named_while_the_old_one_serves_and_the_gr
     assert (status, reason, message) == ("False", "InvalidReference", 'no such folder: "file:///no/such/folder"')
     assert running.condition("DecisionGraph", "card-fraud")[0] == "True"
     running.decide()
-    assert message in running.client.explain("ModelDeployment", "card-sequence")["next"]
+    explained = running.client.explain("ModelDeployment", "card-sequence")
+    [guilty] = [each for each in explained["tree"]["below"] if each["mark"]]
+    assert (guilty["what"], guilty["state"]) == ("condition Resolved", f"False InvalidReference: {message}")
 
 
 def test_a_graph_says_what_is_missing_and_becomes_ready_by_itself(running: Running) -> None:

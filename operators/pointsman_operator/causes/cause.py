@@ -16,11 +16,15 @@ LONGEST = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """Why something does not serve. `passes`: it may end by itself, so nobody needs to act yet."""
+    """Why something does not serve. `passes`: it may end by itself, so nobody needs to act yet.
+
+    `container` is the name of the one that is to blame; empty where it is the pod, or what should have made it.
+    """
 
     reason: Reason
     message: str
     passes: bool = False
+    container: str = ""
 
 
 def last_line(text: str) -> str:

@@ -65,7 +65,7 @@ def its_image_cannot_be_pulled(seen: PodSeen) -> Cause | None:
             continue
         why = _BACK_OFF.sub("", shortened(_pull_error(seen) or str(waiting.get("message", ""))))
         message = f'the image "{status["image"]}" cannot be pulled: {why or waiting["reason"]}'
-        return Cause(reason=Reason.ImagePullFailed, message=message)
+        return Cause(reason=Reason.ImagePullFailed, message=message, container=status["name"])
     return None
 
 
@@ -99,18 +99,20 @@ def its_model_cannot_be_fetched(seen: PodSeen) -> Cause | None:
         if ended is None:
             continue
         if ended.get("reason") == "OOMKilled":
-            return Cause(reason=Reason.OutOfMemory, message=f'"{status["name"]}" used more memory than its limit')
+            message = f'"{status["name"]}" used more memory than its limit'
+            return Cause(reason=Reason.OutOfMemory, message=message, container=status["name"])
         line = last_line(str(ended.get("message", "")))
         named, _, sentence = line.partition(": ")
         if named in FETCH and sentence:
-            return Cause(reason=Reason(named), message=f"the model cannot be fetched: {sentence}")
+            message = f"the model cannot be fetched: {sentence}"
+            return Cause(reason=Reason(named), message=message, container=status["name"])
         what = (
             "the model cannot be fetched"
             if status["name"] == STORAGE
             else f'the init container "{status["name"]}" fails'
         )
         message = f"{what}: {line}" if line else f"{what}: exit code {ended.get('exitCode')}, its log says more"
-        return Cause(reason=Reason.FetchFailed, message=message)
+        return Cause(reason=Reason.FetchFailed, message=message, container=status["name"])
     return None
 
 
@@ -120,9 +122,8 @@ def it_ran_out_of_memory(seen: PodSeen) -> Cause | None:
         if ended is not None and ended.get("reason") == "OOMKilled" and not status.get("ready"):
             limit = _limit(seen.pod, status["name"], "memory")
             least = f' of {limit}: raise spec.resources.limits["memory"]' if limit else ""
-            return Cause(
-                reason=Reason.OutOfMemory, message=f'"{status["name"]}" used more memory than its limit{least}'
-            )
+            message = f'"{status["name"]}" used more memory than its limit{least}'
+            return Cause(reason=Reason.OutOfMemory, message=message, container=status["name"])
     return None
 
 
@@ -134,7 +135,7 @@ def it_ends_again_and_again(seen: PodSeen) -> Cause | None:
         line = last_line(str(ended.get("message", "")))
         said = f": {line}" if line else ", and its log's end is not known: kubectl logs --previous"
         message = f'"{status["name"]}" ends with exit code {ended.get("exitCode")}{said}'
-        return Cause(reason=Reason.Crashing, message=message)
+        return Cause(reason=Reason.Crashing, message=message, container=status["name"])
     return None
 
 
@@ -148,9 +149,9 @@ def its_probe_fails(seen: PodSeen) -> Cause | None:
     said = [message for reason, message in seen.warnings if reason == "Unhealthy"]
     if not said:
         return None
-    return Cause(
-        reason=Reason.ProbeFailed, message=f"a pod runs and does not answer: {shortened(said[-1])}", passes=True
-    )
+    unready = next(status["name"] for status in running if not status.get("ready"))
+    message = f"a pod runs and does not answer: {shortened(said[-1])}"
+    return Cause(reason=Reason.ProbeFailed, message=message, passes=True, container=unready)
 
 
 CHECKS: tuple[Callable[[PodSeen], Cause | None], ...] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pointsman.api.reasons import Reason
 from pointsman_operator.causes.cause import Cause, Raw, condition, shortened
@@ -24,8 +25,7 @@ def cause_of_pods(pods: Sequence[PodSeen]) -> Cause | None:
     worst = min(counts, key=lambda cause: (cause.passes, -counts[cause], cause.message))
     if len(pods) == 1:
         return worst
-    told = f"{counts[worst]} of {len(pods)} pods: {worst.message}"
-    return Cause(reason=worst.reason, message=told, passes=worst.passes)
+    return replace(worst, message=f"{counts[worst]} of {len(pods)} pods: {worst.message}")
 
 
 def cause_of_deployment(deployment: Raw | None) -> Cause | None:

@@ -101,7 +101,7 @@ class Caches:
         return Seen(
             deployment=raw,
             objects=objects,
-            events={uid: sorted(self._warnings[uid].values(), key=_last) for uid in uids if uid in self._warnings},
+            events={uid: sorted(self._warnings[uid].values(), key=last_said) for uid in uids if uid in self._warnings},
             runtimes=self._runtimes(key[0]),
             installed=Installed(
                 kserve=self._kserve,
@@ -181,6 +181,7 @@ def _selectors(kind: Kind) -> Mapping[str, str]:
     return {"labelSelector": names.DEPLOYMENT} if kind in LABELLED else {}
 
 
-def _last(event: Raw) -> str:
+def last_said(event: Raw) -> str:
+    """When an event was last seen to happen: for sorting."""
     series = event.get("series") or {}
     return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")

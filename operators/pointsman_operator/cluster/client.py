@@ -13,7 +13,7 @@ import httpx2
 import orjson
 
 from pointsman_operator.names import MANAGER
-from pointsman_operator.seen import Kind, Raw
+from pointsman_operator.seen import POD, Kind, Raw
 
 SECONDS = 30.0
 """For an answer"""
@@ -53,33 +53,36 @@ class Refused(ClusterError):
 class Cluster:
     """One API server."""
 
-    def __init__(self, *, url: str, context: ssl.SSLContext | bool, credentials: Any = None) -> None:
+    def __init__(
+        self, *, url: str, context: ssl.SSLContext | bool, credentials: Any = None, namespace: str = "default"
+    ) -> None:
         limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
         self._credentials = credentials
+        self.namespace = namespace
+        """The one that is meant where none is named"""
         self._http = httpx2.AsyncClient(base_url=url, verify=context, timeout=SECONDS, limits=limits, trust_env=False)
 
     @classmethod
-    def configured(cls, kubeconfig: str | None = None) -> Self:
-        """The one of the kubeconfig, of the pod that this runs in, or of KUBECONFIG, in this order. Raises ClusterError."""
+    def configured(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
+        """The one of the kubeconfig or its context, of the pod that this runs in, or of KUBECONFIG. Raises ClusterError."""
         from kubernetes import client, config  # takes a second to import, and only this needs it
 
-        configuration = client.Configuration()
+        configuration, namespace = client.Configuration(), "default"
         try:
-            if kubeconfig is None:
-                try:
-                    config.load_incluster_config(client_configuration=configuration)
-                except config.ConfigException:
-                    config.load_kube_config(client_configuration=configuration)
-            else:
-                config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+            if kubeconfig is not None or context is not None or not _is_in_a_pod(configuration):
+                config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
+                contexts, current = config.list_kube_config_contexts(config_file=kubeconfig)
+                named = next((each for each in contexts if each["name"] == context), current)
+                namespace = named["context"].get("namespace") or namespace
         except (config.ConfigException, OSError) as error:
-            raise ClusterError(f"no cluster is configured: {error}: set KUBECONFIG or --kubeconfig") from error
-        context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+            told = str(error).rstrip(".")
+            raise ClusterError(f"no cluster is configured: {told}: set KUBECONFIG or --kubeconfig") from error
+        trust = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
         if configuration.cert_file:
-            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+            trust.load_cert_chain(configuration.cert_file, configuration.key_file)
         if not configuration.verify_ssl:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return cls(url=configuration.host, context=context, credentials=configuration)
+            trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE
+        return cls(url=configuration.host, context=trust, credentials=configuration, namespace=namespace)
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,9 +94,21 @@ class Cluster:
         """What stands at an address. Raises NotFound."""
         return await self._ask("GET", path)
 
-    async def list(self, kind: Kind, selectors: Mapping[str, str]) -> tuple[list[dict[str, Any]], str]:
-        """All objects of a kind in the cluster, and the version from which a watch goes on."""
-        found = await self._ask("GET", _address(kind), params=selectors)
+    async def read(self, kind: Kind, namespace: str, name: str) -> Raw:
+        """One object. Raises NotFound."""
+        return await self._ask("GET", _address(kind, namespace, name))
+
+    async def log_tail(self, namespace: str, pod: str, container: str, *, previous: bool) -> str:
+        """The last lines of a container's log; of the one before it, where it has been started again."""
+        asked = {"container": container, "tailLines": "20", "limitBytes": "65536", "previous": str(previous).lower()}
+        path = f"{_address(POD, namespace, pod)}/log"
+        return (await self._answer("GET", path, params=asked)).decode(errors="replace")
+
+    async def list(
+        self, kind: Kind, selectors: Mapping[str, str], namespace: str | None = None
+    ) -> tuple[list[dict[str, Any]], str]:
+        """All objects of a kind in the cluster or in one namespace, and the version from which a watch goes on."""
+        found = await self._ask("GET", _address(kind, namespace), params=selectors)
         named = {"apiVersion": kind.api_version, "kind": kind.name}
         return [{**named, **each} for each in found["items"]], str(found["metadata"]["resourceVersion"])
 
@@ -186,6 +201,20 @@ class Cluster:
         content: bytes | None = None,
         type_: str | None = None,
     ) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads(
+            await self._answer(method, path, params=params, content=content, type_=type_)
+        )
+        return found
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        type_: str | None = None,
+    ) -> bytes:
         headers = self._headers() | ({"Content-Type": type_} if type_ is not None else {})
         try:
             answer = await self._http.request(method, path, params=params, content=content, headers=headers)
@@ -193,8 +222,7 @@ class Cluster:
             raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
         if answer.status_code >= 300:
             raise _error(answer.status_code, answer.content, f"{method} {path}")
-        found: dict[str, Any] = orjson.loads(answer.content)
-        return found
+        return answer.content
 
     def _headers(self) -> dict[str, str]:
         """The token is asked for each time: in a pod it is renewed every hour."""
@@ -203,6 +231,17 @@ class Cluster:
             if setting["in"] == "header" and setting["value"]:
                 found[setting["key"]] = setting["value"]
         return found
+
+
+def _is_in_a_pod(configuration: Any) -> bool:
+    """Whether this runs in a pod, whose own credentials the configuration then has."""
+    from kubernetes import config
+
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        return False
+    return True
 
 
 def _address(kind: Kind, namespace: str | None = None, name: str | None = None) -> str:

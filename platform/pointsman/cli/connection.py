@@ -35,3 +35,10 @@ def supervisor() -> Iterator[ControlClient]:
     except ControlError as error:
         code = Exit.NOT_FOUND if error.status == 404 else Exit.FAILED
         raise Failure(str(error), hint=error.hint, code=code) from error
+
+
+def is_running() -> bool:
+    """Whether a supervisor answers in the state folder."""
+    from pointsman.local.client import ControlClient
+
+    return ControlClient(open_home()).is_running()

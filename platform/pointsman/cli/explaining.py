@@ -1,15 +1,20 @@
-"""`pointsman explain`: everything behind a decision, or why an object is as it is."""
+"""`pointsman explain`: everything behind a decision, or why an object is as it is, down to the line that is to blame."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from pointsman.cli.connection import supervisor
 from pointsman.cli.errors import Exit, Failure
-from pointsman.cli.objects import KINDS, Output, kind_of
+from pointsman.cli.objects import Output
 from pointsman.cli.output import Format, out, show, tree
+from pointsman.cli.worlds import Context, Kubeconfig, Namespace, Place, object_of, world
+
+MARKS = {"cause": "  ◀ the cause", "waits": "  ◀ waits here"}
+STYLES = {"cause": "bold red", "waits": "bold yellow"}
 
 
 def register(app: typer.Typer) -> None:
@@ -18,28 +23,62 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    what: Annotated[str, typer.Argument(help="A decision's id or its first digits, an event's id, or a kind.")],
-    name: Annotated[str | None, typer.Argument(help="With a kind: the object's name.")] = None,
+    what: Annotated[
+        str,
+        typer.Argument(help="KIND/NAME of an object; or a decision's id or its first digits, or an event's id."),
+    ],
+    name: Annotated[str | None, typer.Argument(help="The object's name, where only its kind stands before.")] = None,
     output: Output = Format.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Explain a decision (event, features, models, score, band, action, effect), or an object's state."""
+    """Explain an object's state down to the line that is to blame, or a decision (event, features, score, action).
+
+    Objects are those of the local runtime while it runs. They are a cluster's (ModelDeployments) with -n, --context or
+    --kubeconfig, as `kubectl pointsman explain`, and where no local runtime runs and a kubeconfig is there.
+    """
+    found, place = object_of(what, name), Place(context=context, namespace=namespace, kubeconfig=kubeconfig)
+    if found is None:
+        return _explain_decision(what, place, output)
+    with world(place) as asked:
+        explained = asked.explain(*found)
+    if output is not Format.TABLE:
+        return show(explained, output)
+    _print(explained)
+    return None
+
+
+def _explain_decision(wanted: str, place: Place, output: Format) -> None:
+    if place != Place():
+        hint = "a cluster's objects are explained: modeldeployment/NAME"
+        raise Failure(f'no kind is called "{wanted}"', hint=hint, code=Exit.USAGE)
     with supervisor() as client:
-        if name is not None:
-            explained = client.explain(kind_of(what), name)
-            if output is not Format.TABLE:
-                return show(explained, output)
-            for line in explained["why"]:
-                out().print(line, markup=False)
-            for line in explained["next"]:
-                out().print(f"→ {line}", markup=False)
-            return None
-        if what.lower() in {word for kind, others in KINDS.items() for word in (kind.lower(), *others)}:
-            raise Failure(f"explain which {kind_of(what)}?", hint=f"pointsman explain {what} NAME", code=Exit.USAGE)
-        record = client.explain_decision(what)
+        record = client.explain_decision(wanted)
     if output is not Format.TABLE:
         return show(record, output)
     tree(told(record))
     return None
+
+
+def _print(explained: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    for text, mark in drawn(explained["tree"]):
+        out().print(Text(text, style=STYLES.get(mark, "")))
+    out().print(Text(f"\n{explained['reason']}: {explained['meaning']}", style="bold"))
+    out().print(Text(f"→ {explained['next']}"))
+    if explained["more"]:
+        out().print(Text(f"→ more: {explained['more']}"))
+
+
+def drawn(line: dict[str, Any], first: str = "", rest: str = "") -> Iterator[tuple[str, str]]:
+    """The lines of the tree with their branches, each with its mark."""
+    yield f"{first}{line['what']}: {line['state']}{MARKS.get(line['mark'], '')}", line["mark"]
+    below = line["below"]
+    for place, each in enumerate(below):
+        is_last = place == len(below) - 1
+        yield from drawn(each, rest + ("└─ " if is_last else "├─ "), rest + ("   " if is_last else "│  "))
 
 
 def told(record: dict[str, Any]) -> dict[str, Any]:

@@ -16,14 +16,17 @@ from pointsman.cli import (
     demo,
     events,
     explaining,
+    history,
     keys,
     lifecycle,
     lists,
     objects,
     retention,
     reviews,
+    upgrade,
 )
 from pointsman.cli.errors import EXIT_CODES, Exit, Failure
+from pointsman.cli.worlds import runs_as_plugin
 
 app = typer.Typer(
     name="pointsman",
@@ -39,6 +42,7 @@ app = typer.Typer(
 lifecycle.register(app)
 objects.register(app)
 explaining.register(app)
+history.register(app)
 for name, group in (
     ("decisions", decisions),
     ("reviews", reviews),
@@ -46,6 +50,7 @@ for name, group in (
     ("lists", lists),
     ("keys", keys),
     ("retention", retention),
+    ("upgrade", upgrade),
 ):
     app.add_typer(group.commands, name=name)
 events.register(app)
@@ -78,7 +83,7 @@ def run() -> None:
     from pointsman.cli.output import err
 
     try:
-        app()
+        app(prog_name="kubectl pointsman" if runs_as_plugin() else None)
     except Failure as failure:
         if os.environ.get("POINTSMAN_DEBUG"):
             raise

@@ -27,10 +27,18 @@ class ControlError(Exception):
 
 
 class ControlClient:
-    """Asks the supervisor of one home, by a connection for each question. Every method raises NotRunning or ControlError."""
+    """Asks the supervisor of one home, by a connection for each question. The methods raise NotRunning or ControlError."""
 
     def __init__(self, home: Home) -> None:
         self._socket = str(home.control_socket)
+
+    def is_running(self) -> bool:
+        """Whether a supervisor listens. It alone raises nothing."""
+        try:
+            self._knock()
+        except OSError:
+            return False
+        return True
 
     def status(self) -> dict[str, Any]:
         """`ready`, `waitingFor` (what is not, first), `components` (processes) and `objects`."""
@@ -101,10 +109,13 @@ class ControlClient:
                 return False
             time.sleep(min(POLL_SECONDS, left))
 
+    def _knock(self) -> None:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(self._socket)
+
     def _ask(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.connect(self._socket)
+            self._knock()
             transport = httpx2.HTTPTransport(uds=self._socket, verify=False, trust_env=False)
             with httpx2.Client(transport=transport, base_url="http://pointsman", timeout=60) as client:
                 response = client.request(method, path, **arguments)

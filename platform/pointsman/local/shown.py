@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pointsman import __version__
-from pointsman.api.conditions import INFORMATIVE, READY
+from pointsman.api.conditions import READY
+from pointsman.api.reasons import Reason
+from pointsman.deployments.versions import of_revision
+from pointsman.explained import Line, Standing, Verdict, conditions_of, explained, headed, standing
 from pointsman.local.applied import Applied
 from pointsman.local.home import Home
 from pointsman.local.objects import StoredObject
@@ -17,7 +20,10 @@ from pointsman.local.processes import Observed, State, last_lines
 from pointsman.local.world import graph_process
 
 WITHOUT_STATUS = frozenset({"Service", "Secret"})
-LOG_LINES = 5
+LOG_LINES = 20
+"""So many are looked through for the last that says something"""
+OF_A_PROCESS = frozenset({Reason.Crashing, Reason.ModelStarting, Reason.HostStarting, Reason.HostFailed})
+"""Reasons for which a process is to blame that is not as it should be"""
 AS_IT_SHOULD_BE = frozenset({State.READY, State.DONE})
 
 
@@ -46,22 +52,38 @@ class Shown:
         }
 
     def explain(self, kind: str, name: str) -> dict[str, Any]:
-        """The object, why it is as it is, and what to do next. KeyError where there is none."""
-        found = self.applied.stored[kind, name]
-        conditions = found.status.get("conditions", ())
-        why, following = [_sentence(each) for each in conditions], list[str]()
-        if kind not in WITHOUT_STATUS and found.status.get("observedGeneration") != found.generation:
-            following.append("wait: the newest spec has not been looked at yet")
-        for each in conditions:
-            if each["type"] not in INFORMATIVE | {READY} and each["status"] != "True":
-                words = each["message"] or each["reason"]
-                following.append(words if each["status"] == "False" else f"wait: {words}")
-        for process in self._processes_of(kind, name):
-            why.append(_process_sentence(process))
-            if process.state is not State.READY:
-                why += [f"  {line}" for line in last_lines(self.home.logs, process.name, LOG_LINES)]
-                following.append(f"`pointsman logs {process.name}` has the rest")
-        return {"object": found.whole(), "why": why, "next": following or ["nothing: it is as it should be"]}
+        """Why the object is as it is, down to its processes and what they said last. KeyError where there is none."""
+        found, what = self.applied.stored[kind, name], f"{kind}/{name}"
+        if kind in WITHOUT_STATUS:
+            return explained(Line(what=what, state="applied"), Verdict(reason=Reason.Accepted))
+        stands = standing(found.status, generation=found.generation)
+        processes = self._processes_of(kind, name)
+        lines = [self._process(each, stands) for each in processes]
+        if kind == "ModelDeployment":
+            revisions = (each.name.rpartition("-")[2] for each in processes)
+            lines = [
+                Line(what=f"revision {revision}", state=of_revision(found.status, revision), below=(line,))
+                for revision, line in zip(revisions, lines, strict=True)
+            ]
+        tree = headed(what, stands, [*conditions_of(found.status), *lines])
+        unready = next((each.name for each in processes if each.state not in AS_IT_SHOULD_BE), None)
+        more = f"pointsman logs {unready}" if unready is not None else ""
+        return explained(tree, Verdict(reason=stands.reason, more=more))
+
+    def _process(self, process: Observed, stands: Standing) -> Line:
+        """A process; where it is not as it should be, with what it said last."""
+        times = "once" if process.restarts == 0 else f"{process.restarts + 1} times"
+        ended = f", ended last by {process.last_exit}" if process.last_exit else ""
+        what, state = f"process {process.name}", f"{process.state.value}, started {times}{ended}"
+        if process.state in AS_IT_SHOULD_BE:
+            return Line(what=what, state=state)
+        said = [line for line in last_lines(self.home.logs, process.name, LOG_LINES) if line.strip()]
+        return Line(
+            what=what,
+            state=state,
+            mark=stands.mark if stands.reason in OF_A_PROCESS else "",
+            below=(Line(what="last log line", state=said[-1].strip()),) if said else (),
+        )
 
     def _component(self, process: Observed) -> dict[str, Any]:
         return {
@@ -115,16 +137,6 @@ def _object(stored: StoredObject) -> dict[str, Any]:
         "reason": found["reason"],
         "message": found["message"],
     }
-
-
-def _sentence(condition: Mapping[str, Any]) -> str:
-    return _with(f"{condition['type']} is {condition['status']}: {condition['reason']}", condition["message"])
-
-
-def _process_sentence(process: Observed) -> str:
-    times = "once" if process.restarts == 0 else f"{process.restarts + 1} times"
-    ended = f", ended last by {process.last_exit}" if process.last_exit else ""
-    return f'process "{process.name}" is {process.state.value}, started {times}{ended}'
 
 
 def _with(text: str, more: str) -> str:
