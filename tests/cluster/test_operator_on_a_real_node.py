@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -218,3 +220,22 @@ def test_bentoml_takes_over_from_native_with_the_same_scores_to_the_bit_and_offe
     bento, same, http_alone = on("BentoML")
     assert (bento != native, same, http_alone) == (True, scores, ["http"])
     assert condition(real_node, namespace, "Honoured")["status"] == "True"
+
+
+def test_explain_shows_what_a_container_says_that_runs_and_does_not_answer(
+    real_node: Cluster, namespace: str, registered: Callable[[float], str]
+) -> None:
+    command = ["python", "-c", "import time; print('still loading', flush=True); time.sleep(3600)"]
+    container = {"image": "ghcr.io/pointsman/serving:0.1.0", "command": command}
+    runtime = {"type": "Container", "container": container}
+    real_node.apply(model_deployment("fraud", namespace, model={"uri": registered(0.0)}, runtime=runtime))
+    program = str(Path(sys.executable).with_name("pointsman"))
+    asked = [program, "explain", "pmd/fraud", "-n", namespace, "--kubeconfig", str(real_node.kubeconfig)]
+
+    def told() -> str | None:
+        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        return said if "last log line: still loading" in said else None
+
+    said = wait_for("the log's last line is told", told, seconds=180, every=1)
+    assert "container kserve-container: running, not ready" in said
+    assert "◀ waits here" in said
