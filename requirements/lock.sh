@@ -23,6 +23,7 @@ runtime() {
 lock core
 lock serving --extra serving
 lock operator --extra operator
+lock mlflow --extra mlflow
 lock local --extra local
 lock train --extra train
 lock dev --extra dev

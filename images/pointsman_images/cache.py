@@ -25,11 +25,18 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file: of two runs that need the same part, one builds and the other waits."""
+    """Hold the folder's lock file: of two runs that need the same part, one builds and the other waits.
+
+    What is made meanwhile is readable by all, whatever the user's umask: images run as somebody else.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        before = os.umask(0o022)
+        try:
+            yield
+        finally:
+            os.umask(before)
 
 
 def key(*content: str | bytes) -> str:

@@ -40,9 +40,11 @@ class Environment:
     @property
     def folder(self) -> Path:
         """Where it lies: another lock, or another Python, is another folder."""
-        version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        digest = hashlib.sha256(self.lock.read_bytes() + version.encode()).hexdigest()[:12]
-        return cache() / f"{self.name}-{digest}"
+        return cache() / self.named(f"{sys.version_info.major}.{sys.version_info.minor}")
+
+    def named(self, version: str) -> str:
+        """The folder's name for a version of Python, such as "3.11"."""
+        return f"{self.name}-{hashlib.sha256(self.lock.read_bytes() + version.encode()).hexdigest()[:12]}"
 
     @property
     def python(self) -> Path:

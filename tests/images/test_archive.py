@@ -7,8 +7,6 @@ import os
 import tarfile
 from pathlib import Path
 
-import pytest
-
 from pointsman_images.archive import Image, write
 
 
@@ -56,16 +54,3 @@ def test_it_is_named_and_runs_as_nobody(tmp_path: Path) -> None:
     assert described["annotations"]["io.containerd.image.name"] == "example.com/it:1"
     assert config["config"]["User"] == "65532:65532"
     assert len(config["rootfs"]["diff_ids"]) == len(manifest["layers"]) == 2
-
-
-@pytest.mark.slow
-def test_the_wheel_in_an_image_is_the_same_however_often_it_is_built(tmp_path: Path, monkeypatch) -> None:
-    from pointsman_images import build
-
-    made = []
-    for turn in ("one", "two"):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / turn))
-        root = build._ours(lambda line: None)
-        made.append(write(tmp_path / f"{turn}.tar", Image(name="it:1", layers=[root], command=[])))
-
-    assert made[0] == made[1]
