@@ -1,5 +1,5 @@
 # Every target does its own set-up. Needs Python 3.11 to 3.13 and make; all else comes from requirements/*.txt.
-.PHONY: help demo test test-fast lint format bench bench-memory manifests images lock clean
+.PHONY: help demo test test-fast lint format bench bench-memory manifests images cluster deploy lock clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -67,6 +67,12 @@ manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admissi
 
 images: $(READY) ## Build the images as OCI archives, without a container engine (Debian 12 for amd64; a few minutes once)
 	@PYTHONPATH=images $(BIN)/python -m pointsman_images
+
+cluster: $(READY) ## Run a Kubernetes of one node with KServe, MLflow and the operator, until Ctrl-C (root; 25 minutes the first time)
+	@PYTHONPATH=images:tests/cluster $(BIN)/python -m harness.development
+
+deploy: ## Install into the cluster of your current kubectl context, which has KServe
+	@manifests/deploy.sh
 
 lock: $(READY) ## Resolve requirements/*.txt anew
 	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/lock.sh

@@ -48,7 +48,7 @@ def _started(start: Start, say: Say, request: pytest.FixtureRequest) -> Iterator
     except Missing as missing:
         if os.environ.get("CI") == "true":
             pytest.fail(f"no test cluster: {missing}", pytrace=False)
-        say(f"skipping: {missing}")
+        say(f"skipping what needs a {request.fixturename}: {missing}")
         pytest.skip(str(missing))
 
 

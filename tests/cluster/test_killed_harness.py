@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from harness import node, runs, sweeper, yours
+from harness.leftovers import leftovers, links
 from harness.waiting import wait_for
 from pointsman_images import cache
 
@@ -28,25 +29,6 @@ with {world}(lambda line: None) as cluster:
     print(cluster.log_folder.parent, flush=True)
     signal.pause()
 """
-
-
-def leftovers(run: Path) -> list[str]:
-    """Everything on this machine that bears the run's mark."""
-    left = []
-    for process in psutil.process_iter():
-        try:
-            marks = " ".join([*process.cmdline(), Path(f"/proc/{process.pid}/cgroup").read_text()])
-        except (psutil.Error, OSError):
-            continue  # it ended just now
-        if run.name in marks:
-            left.append(f"process {marks}")
-    left += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"**/pointsman-{run.name}")]
-    left += [f"mount {line}" for line in Path("/proc/self/mounts").read_text().splitlines() if run.name in line]
-    return left
-
-
-def links() -> set[str]:
-    return {path.name for path in Path("/sys/class/net").iterdir()}
 
 
 def started(program: str) -> subprocess.Popen[str]:

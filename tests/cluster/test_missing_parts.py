@@ -19,10 +19,10 @@ def test_without_go_it_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp
         parts.programs(parts.SIMULATED, say=lambda line: None)
 
 
-def test_without_root_a_real_node_points_to_simulated_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_a_real_node_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
-    with pytest.raises(Missing, match=r"needs Linux and root \(sudo\); tests on simulated nodes run without it$"):
+    with pytest.raises(Missing, match=r"needs Linux and root \(sudo\)$"):
         node.require()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ import pytest
 import tritonclient.grpc as triton_grpc
 
 from harness import operator as harness
-from harness import yours
+from harness import triton, yours
 from harness.cluster import Cluster, KubectlFailed
 from harness.operator import model_deployment
 from harness.waiting import wait_for
@@ -31,15 +32,20 @@ pytestmark = [
 ]
 
 
+def images_of(cluster: Cluster) -> Path:
+    """Where images are written for this cluster; it goes with it."""
+    assert cluster.log_folder is not None
+    return cluster.log_folder.parent / "tmp"
+
+
 @pytest.fixture(scope="module")
 def registry(
     real_node: Cluster, say: Callable[[str], None], mlflow_at: Callable[[str], AbstractContextManager[Any]]
 ) -> Iterator[Any]:
     """A real MLflow that pods reach, and the operator installed on the node as a user installs it."""
     assert real_node.host is not None
-    assert real_node.log_folder is not None
     for image in ("operator", "serving"):
-        real_node.load_image(build(image, real_node.log_folder.parent / "images", say=say).path)
+        real_node.load_image(build(image, images_of(real_node), say=say).path)
     with mlflow_at(real_node.host) as server:
         harness.installed(real_node)
         settings = {"POINTSMAN_REGISTRY_URL": server.url, "POINTSMAN_REGISTRY_POLL_SECONDS": "1"}
@@ -84,13 +90,18 @@ def says(cluster: Cluster, namespace: str, reason: str) -> str:
         raise AssertionError(f"{error}: {condition(cluster, namespace)}") from None
 
 
+def asked(url: str, opener: urllib.request.OpenerDirector, body: Any = None) -> Any:
+    """The JSON that a model server answers; a body is posted."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
+    with opener.open(request, timeout=10) as answer:
+        return json.loads(answer.read())
+
+
 def scored(address: str, opener: urllib.request.OpenerDirector) -> float:
-    """What the model says of an amount of 0: the sigmoid of its bias."""
+    """What the model says of an amount of 0, over HTTP: the sigmoid of its bias."""
     tensor = {"name": "amount", "datatype": "FP32", "shape": [1, 1], "data": [0.0]}
-    body = json.dumps({"inputs": [tensor]}).encode()
-    asked = urllib.request.Request(f"http://{address}/v2/models/fraud/infer", data=body)
-    with opener.open(asked, timeout=10) as answer:
-        found = json.loads(answer.read())
+    found = asked(f"http://{address}/v2/models/fraud/infer", opener, {"inputs": [tensor]})
     return float(found["outputs"][0]["data"][0])
 
 
@@ -112,19 +123,57 @@ def test_the_api_server_asks_the_operators_pods_through_their_service(
     assert 'spec.resources.limits.gpu: "gpu" is not a resource' in said
 
 
+def scored_by_grpc(address: str) -> float:
+    """The same over gRPC."""
+    given = triton_grpc.InferInput("amount", [1, 1], "FP32")
+    given.set_data_from_numpy(np.zeros((1, 1), np.float32))
+    with triton_grpc.InferenceServerClient(f"{address}:9000") as client:
+        answer = client.infer("fraud", [given], client_timeout=10)
+    return float(answer.as_numpy("probability")[0, 0])
+
+
+@pytest.fixture(scope="module")
+def images(real_node: Cluster, registry: Any, say: Callable[[str], None]) -> None:
+    """The images of the other runtimes on the node."""
+    folder = images_of(real_node)
+    for tar in (build("kserve-python", folder, say=say).path, triton.build(folder, say)):
+        real_node.load_image(tar)
+        tar.unlink()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "server"),
+    [
+        pytest.param({"type": "Native"}, "pointsman-native", id="Native"),
+        pytest.param({"type": "KServePython"}, "kserve", id="KServePython"),
+        pytest.param({"type": "Triton", "triton": {"image": triton.IMAGE}}, "triton", id="Triton"),
+    ],
+)
 def test_a_model_out_of_the_registry_answers_over_http_and_grpc(
-    real_node: Cluster, namespace: str, registered: Callable[[float], str]
+    real_node: Cluster,
+    namespace: str,
+    registered: Callable[[float], str],
+    images: None,
+    runtime: dict[str, Any],
+    server: str,
 ) -> None:
-    real_node.apply(model_deployment("fraud", namespace, model={"uri": registered(0.0)}))
+    """Native and KServe Python as they are shipped.
+
+    Of Triton this holds: the fetcher's repository and its config.pbtxt, every flag, port and probe of our ServingRuntime, and
+    the pod's security, with a real tritonserver (2.51). It says nothing of NVIDIA's own image (2.71), of its ONNX Runtime
+    backend, for which Python stands in, nor of a GPU.
+    """
+    real_node.apply(model_deployment("fraud", namespace, model={"uri": registered(1.0)}, runtime=runtime))
 
     status = ready(real_node, namespace)
 
     assert status["version"] == "1"
     address = real_node.get("service", "fraud", namespace)["spec"]["clusterIP"]
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    assert scored(address, opener) == 0.5
-    with triton_grpc.InferenceServerClient(f"{address}:9000") as client:
-        assert client.is_model_ready("fraud")
+    assert asked(f"http://{address}/v2", opener)["name"] == server
+    sigmoid = 1 / (1 + math.exp(-1.0))
+    assert scored(address, opener) == pytest.approx(sigmoid, abs=1e-6)
+    assert scored_by_grpc(address) == pytest.approx(sigmoid, abs=1e-6)
 
 
 def test_an_alias_that_moves_under_load_loses_no_request(

@@ -24,12 +24,12 @@ class PublishingFailed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What is recorded beside a model's files."""
+    """What is recorded beside a model's files. Without a digest nothing is said of what it was trained on."""
 
     params: Mapping[str, str]
     metrics: Mapping[str, float]
-    dataset_digest: str
-    dataset_source: str
+    dataset_digest: str = ""
+    dataset_source: str = ""
 
 
 class Publisher:
@@ -85,6 +85,8 @@ class Publisher:
     def _run(self, name: str, experiment: str, description: Description) -> str:
         started = {"experiment_id": experiment, "run_name": name, "start_time": _now()}
         run = str(self._ask("POST", f"{API}/runs/create", started)["run"]["info"]["run_id"])
+        if not description.dataset_digest:
+            return run
         dataset = {
             "name": "transactions",
             "digest": description.dataset_digest.removeprefix("sha256:")[:36],

@@ -40,6 +40,7 @@ class Cluster:
     load_image: Callable[[Path], None]  # a docker-archive tar into the node; where nodes are simulated, nothing
     log_tails: Callable[[], str]  # the end of each part's log
     log_folder: Path | None
+    watch: Callable[[], None] = lambda: None  # raises NotUp once one of its parts has ended
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What `kubectl` with these arguments prints; `KubectlFailed` when it ends with an error."""

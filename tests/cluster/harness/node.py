@@ -87,18 +87,15 @@ class Namespaces:
 
 def require() -> None:
     """Raise `Missing` with what this machine lacks for a real node."""
-    instead = "tests on simulated nodes run without it"
     if platform.system() != "Linux" or os.geteuid() != 0:
-        raise Missing(f"a real node makes namespaces and cgroups, which needs Linux and root (sudo); {instead}")
+        raise Missing("a real node makes namespaces and cgroups, which needs Linux and root (sudo)")
     if not (_CGROUPS / "memory").is_dir():
-        raise Missing(
-            f"a real node is set up for cgroup v1 only (boot with systemd.unified_cgroup_hierarchy=0); {instead}"
-        )
+        raise Missing("a real node is set up for cgroup v1 only (boot with systemd.unified_cgroup_hierarchy=0)")
     lacking = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if lacking:
-        raise Missing(f"a real node needs {', '.join(lacking)}: apt-get install iproute2 util-linux mount; {instead}")
+        raise Missing(f"a real node needs {', '.join(lacking)}: apt-get install iproute2 util-linux mount")
     if "overlay" not in Path("/proc/filesystems").read_text():
-        raise Missing(f"a real node needs overlayfs: modprobe overlay; {instead}")
+        raise Missing("a real node needs overlayfs: modprobe overlay")
 
 
 @contextmanager

@@ -109,9 +109,7 @@ def go_version() -> str:
     try:
         return subprocess.run(["go", "env", "GOVERSION"], check=True, capture_output=True, text=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Missing(
-            "Go 1.26 builds Kubernetes for the cluster tests, and `go` is not on PATH: see go.dev/dl"
-        ) from error
+        raise Missing("Go 1.26 builds Kubernetes from its source, and `go` is not on PATH: see go.dev/dl") from error
 
 
 def module_key(module: str, *more: str) -> str:
@@ -137,11 +135,16 @@ def go(*arguments: str, module: str, environment: Mapping[str, str] | None = Non
     return ran.stdout.strip()
 
 
+def path_of(program: Program) -> Path:
+    """Where the program lies in the cache once it is built."""
+    recipe = (program.package, program.ldflags, program.tags, *sorted(program.cgo))  # its paths decide nothing
+    return cache_folder() / f"{program.name}-{module_key(program.module, *recipe)}" / program.name
+
+
 def build(program: Program, say: Say) -> Path:
     """The program's path; built first where it is not in the cache, with a line before and one after."""
-    recipe = (program.package, program.ldflags, program.tags, *sorted(program.cgo))  # its paths decide nothing
-    folder = cache_folder() / f"{program.name}-{module_key(program.module, *recipe)}"
-    path = folder / program.name
+    path = path_of(program)
+    folder = path.parent
     if path.exists():
         return path
     with locked(folder):

@@ -5,13 +5,15 @@ Needs root and cgroup v1; everything is in namespaces of its own (`node.py`), an
 
     with real_node(say=print) as cluster:
         cluster.load_image(tar)
+
+`make cluster` (`development.py`) starts the same one for a person.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from harness import certificates, control_plane, node, runtime, serving
@@ -19,7 +21,7 @@ from harness.cluster import Cluster, World
 from harness.control_plane import Addresses, Keys
 from harness.images import base_images
 from harness.node import NAME, Network
-from harness.parts import CNI, REAL, programs, runc
+from harness.parts import CNI, REAL, go_version, programs, runc
 from harness.runs import NotUp, Run, run
 from harness.seed import seeded
 from pointsman_images import debian
@@ -27,19 +29,28 @@ from pointsman_images.cache import Missing, Say
 
 _CTR = ("ctr", "--address", runtime.SOCKET, "--namespace", "k8s.io")
 _ON_NODE = ("containerd", "containerd-shim-runc-v2", "ctr", "runc")
+Part = Callable[[str], AbstractContextManager[None]]
+"""Around each part that comes up, with its name"""
 
 
-@contextmanager
-def real_node(say: Say) -> Iterator[Cluster]:
-    """A cluster of one real node, ended with the block; `say` hears of what is built first."""
+def require() -> None:
+    """Raise `Missing` with what this machine lacks: to run a node, or to build one."""
     node.require()
-    tools, libseccomp = debian.unpacked(debian.NODE_TOOLS, say), debian.unpacked(debian.LIBSECCOMP, say)
     for compiler in ("gcc", "pkg-config"):
         if shutil.which(compiler) is None:
             raise Missing(f"runc is linked to a C library, and {compiler} is not on PATH: apt-get install {compiler}")
-    built = programs((*REAL, runc(libseccomp)), say)
-    images = base_images(built, say)
-    seed = seeded(built, say)
+    go_version()
+
+
+@contextmanager
+def real_node(say: Say, part: Part = lambda name: nullcontext()) -> Iterator[Cluster]:
+    """A cluster of one real node, ended with the block; `say` hears of what is built first, `part` of what comes up."""
+    require()
+    with part("what a node is made of"):
+        tools, libseccomp = debian.unpacked(debian.NODE_TOOLS, say), debian.unpacked(debian.LIBSECCOMP, say)
+        built = programs((*REAL, runc(libseccomp)), say)
+        images = base_images(built, say)
+        seed = seeded(built, say)
     with node.free_network() as network, run("real") as made:
         path = node.environment_of({name: built[name] for name in _ON_NODE}, tools, made.path("path"))
         inside = node.start(made, network, built["pause"], path)
@@ -63,8 +74,9 @@ def real_node(say: Say) -> Iterator[Cluster]:
             for image in images.values():
                 load_image(image)
 
-        control_plane.start(made, built, addresses, keys, launch, seed=seed, node_grace="20s", meanwhile=containers)
-        _start_node(built, settings, keys, network, launch, made)
+        with part("etcd, API server, controllers, scheduler, containerd"):
+            control_plane.start(made, built, addresses, keys, launch, seed=seed, node_grace="20s", meanwhile=containers)
+            _start_node(built, settings, keys, network, launch, made)
         cluster = Cluster(
             world=World.REAL,
             kubeconfig=keys.admin,
@@ -74,14 +86,17 @@ def real_node(say: Say) -> Iterator[Cluster]:
             load_image=load_image,
             log_tails=made.tails,
             log_folder=made.path("log"),
+            watch=made.watch,
         )
         cluster.create(*runtime.dns(network))
         ports = serving.Ports(
             webhooks=9443, kserve_metrics=18080, kserve_health=18081, kuberay_metrics=18090, kuberay_health=18091
         )
-        serving.install(cluster, made, built, keys.authority, ports, launch)
-        dns = ("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
-        cluster.kubectl(*dns)
+        with part("KServe, KubeRay"):
+            serving.install(cluster, made, built, keys.authority, ports, launch)
+        with part("kubelet, kube-proxy, DNS"):
+            dns = ("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+            cluster.kubectl(*dns)
         yield cluster
 
 

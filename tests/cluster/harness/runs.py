@@ -91,13 +91,17 @@ class Run:
         """Return once the fact holds; raise `NotUp` with a log: of what ended meanwhile, or of this part in the end."""
         deadline = time.monotonic() + seconds
         while not fact():
-            for name, part in self._processes.items():
-                if part.poll() is not None:
-                    end = f"{self.log(name)} ends:\n{self.tail(name)}"
-                    raise NotUp(f"{name} ended with {part.returncode} before: {what}. {end}")
+            self.watch(what)
             if time.monotonic() > deadline:
                 raise NotUp(f"not in {seconds:g} s: {what}. {self.log(of)} ends:\n{self.tail(of)}")
             time.sleep(0.03)
+
+    def watch(self, what: str = "the end of the cluster") -> None:
+        """Raise `NotUp` with its log where a part has ended before what is said here."""
+        for name, part in self._processes.items():
+            if part.poll() is not None:
+                end = f"{self.log(name)} ends:\n{self.tail(name)}"
+                raise NotUp(f"{name} ended with {part.returncode} before: {what}. {end}")
 
     def end(self) -> None:
         """Kill every part at once (no state is kept that an orderly end would save) and remove what was made."""
