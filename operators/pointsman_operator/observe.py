@@ -178,7 +178,7 @@ def cause_of_service(seen: Seen, service: Raw) -> Cause | None:
 def pods_of(seen: Seen, revision: str) -> list[PodSeen]:
     """The pods of a revision that are not on their way out."""
     return [
-        PodSeen(pod=pod, warnings=tuple(_warnings(seen, pod)))
+        PodSeen(pod=pod, warnings=tuple(_warnings(seen, pod)), largest=seen.largest)
         for pod in seen.of(POD)
         if pod["metadata"].get("labels", {}).get(names.REVISION) == revision
         and not pod["metadata"].get("deletionTimestamp")

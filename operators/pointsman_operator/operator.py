@@ -14,6 +14,7 @@ from pointsman_operator.carry_out import Writer
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster, ClusterError
 from pointsman_operator.cluster.memory import Key
+from pointsman_operator.cluster.nodes import Nodes
 from pointsman_operator.cluster.queue import WorkQueue
 from pointsman_operator.prober import Prober
 from pointsman_operator.reconcile import Reconciler
@@ -48,6 +49,7 @@ class Operator:
             caches=self.caches,
             writer=Writer(cluster, self.caches, leads=leads),
             references=self._references,
+            nodes=Nodes(cluster),
             prober=self._prober,
             again=self._again,
         )

@@ -20,6 +20,7 @@ from pointsman_operator.carry_out import Writer
 from pointsman_operator.causes.cause import condition
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.memory import Key
+from pointsman_operator.cluster.nodes import Nodes
 from pointsman_operator.desired import desired, writes
 from pointsman_operator.observe import Unreadable, observe, read
 from pointsman_operator.prober import Prober, Target
@@ -40,11 +41,13 @@ class Reconciler:
         caches: Caches,
         writer: Writer,
         references: References,
+        nodes: Nodes,
         prober: Prober,
         again: Callable[[Key, float], None],
     ) -> None:
         self._settings, self._caches, self._writer = settings, caches, writer
-        self._references, self._prober, self._again = references, prober, again
+        self._references, self._nodes = references, nodes
+        self._prober, self._again = prober, again
 
     async def reconcile(self, key: Key) -> None:
         """Bring the cluster nearer to what the spec asks for. Raises ClusterError where it is to be tried again."""
@@ -59,6 +62,8 @@ class Reconciler:
             return
         reference = self._references.known(key, deployment, seen.status)
         seen = replace(seen, probes=self._probes(key, deployment, seen))
+        if any(condition(pod, "PodScheduled").get("reason") == "Unschedulable" for pod in seen.of(POD)):
+            seen = replace(seen, largest=await self._nodes.largest())
         observed = observe(deployment, seen, reference)
         decided = plan.decide(observed, seen.now)
         if not decided.held:

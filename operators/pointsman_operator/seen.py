@@ -116,7 +116,8 @@ class Seen:
 
     `objects` holds by kind what carries its label; `events` the warnings about those, by the object's uid, the oldest
     first; `runtimes` the names of serving runtimes in its namespace and, after a slash, in the cluster; `probes` the last
-    word of each InferenceService, by name; `refused` what the API server last said to something that could not be written.
+    word of each InferenceService, by name; `refused` what the API server last said to something that could not be written;
+    `largest` what one node has at most of each resource, where a pod finds none.
     """
 
     deployment: Raw
@@ -126,6 +127,7 @@ class Seen:
     probes: Mapping[str, Probe] = field(default_factory=dict)
     installed: Installed = Installed()
     refused: Unresolved | None = None
+    largest: Mapping[str, str] = field(default_factory=dict)
     now: datetime
 
     @property

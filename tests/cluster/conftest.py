@@ -11,14 +11,20 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness import operator as operators
 from harness import yours
 from harness.cluster import Cluster
+from harness.model_deployments import URI
+from harness.operator import Operator
 from harness.real import real_node as real_world
 from harness.simulated import simulated as simulated_world
 from harness.waiting import wait_for
+from pointsman.models.artifact import digest_of
 from pointsman_images.cache import Missing, Say
 
 Start = Callable[[Say], AbstractContextManager[Cluster]]
@@ -81,6 +87,41 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     wait_for("the namespace's default ServiceAccount, without which no pod is admitted", lambda: bool(accounts()))
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def operator(
+    simulated: Cluster, mlflow_server: Any, tmp_path_factory: pytest.TempPathFactory, probes: str
+) -> Iterator[Operator]:
+    operators.installed(simulated)
+    folder = tmp_path_factory.mktemp("operator")
+    with operators.operator(simulated, folder, registry=mlflow_server.url, probes=probes) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def probes(tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., Path]) -> Iterator[str]:
+    """Where every model named "fraud" answers: its pods are simulated."""
+    folder = make_model(tmp_path_factory.mktemp("scorer") / "model", bias=0.0)
+    with operators.model_server(folder, digest_of(folder), "fraud") as address:
+        yield address
+
+
+@pytest.fixture
+def registered(
+    mlflow_server: Any, namespace: str, make_model: Callable[..., Path], tmp_path: Path
+) -> Callable[..., str]:
+    """Register another version under this test's own model name; its reference."""
+    count = 0
+
+    def register(**of_version: Any) -> str:
+        nonlocal count
+        count += 1
+        folder = make_model(tmp_path / f"model-{count}", bias=float(count))
+        mlflow_server.publish(namespace, folder, **of_version)
+        return URI.format(namespace)
+
+    return register
 
 
 @pytest.hookimpl(wrapper=True)

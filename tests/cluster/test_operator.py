@@ -16,87 +16,16 @@ import pytest
 from harness import operator as harness
 from harness import workloads, yours
 from harness.cluster import Cluster, KubectlFailed
+from harness.model_deployments import URI, behaving, ready, says, seen
 from harness.operator import Operator, model_deployment
 from harness.pod_stages import ANNOTATION, Behaviour
 from harness.waiting import wait_for
-from pointsman.models.artifact import digest_of
 
 pytestmark = [
     pytest.mark.cluster,
     pytest.mark.slow,
     pytest.mark.skipif(yours.asked_for(), reason="about the clusters that are started here"),
 ]
-
-URI = "models:/{}@champion"
-
-
-@pytest.fixture(scope="module")
-def operator(
-    simulated: Cluster, mlflow_server: Any, tmp_path_factory: pytest.TempPathFactory, probes: str
-) -> Iterator[Operator]:
-    harness.installed(simulated)
-    folder = tmp_path_factory.mktemp("operator")
-    with harness.operator(simulated, folder, registry=mlflow_server.url, probes=probes) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def probes(tmp_path_factory: pytest.TempPathFactory, make_model: Callable[..., Path]) -> Iterator[str]:
-    """Where every model named "fraud" answers: its pods are simulated."""
-    folder = make_model(tmp_path_factory.mktemp("scorer") / "model", bias=0.0)
-    with harness.model_server(folder, digest_of(folder), "fraud") as address:
-        yield address
-
-
-@pytest.fixture
-def registered(
-    mlflow_server: Any, namespace: str, make_model: Callable[..., Path], tmp_path: Path
-) -> Callable[..., str]:
-    """Register another version under this test's own model name; its reference."""
-    count = 0
-
-    def register(**of_version: Any) -> str:
-        nonlocal count
-        count += 1
-        folder = make_model(tmp_path / f"model-{count}", bias=float(count))
-        mlflow_server.publish(namespace, folder, **of_version)
-        return URI.format(namespace)
-
-    return register
-
-
-def seen(cluster: Cluster, namespace: str, name: str = "fraud") -> dict[str, Any]:
-    return cluster.get("modeldeployment", name, namespace)
-
-
-def condition(raw: dict[str, Any], type_: str = "Ready") -> dict[str, Any]:
-    conditions = raw.get("status", {}).get("conditions", ())
-    return next((each for each in conditions if each["type"] == type_), {})
-
-
-def ready(cluster: Cluster, namespace: str, name: str = "fraud") -> dict[str, Any]:
-    """Wait until it is Ready, for its newest generation; what it is then."""
-
-    def is_ready() -> dict[str, Any] | None:
-        raw = seen(cluster, namespace, name)
-        said = condition(raw)
-        is_current = said.get("observedGeneration") == raw["metadata"]["generation"]
-        return raw if said.get("status") == "True" and is_current else None
-
-    return wait_for("the ModelDeployment is Ready", is_ready, seconds=60)
-
-
-def says(cluster: Cluster, namespace: str, reason: str, type_: str = "Ready", status: str = "False") -> dict[str, Any]:
-    """Wait until a condition has this status and reason; the condition."""
-
-    def found() -> dict[str, Any] | None:
-        said = condition(seen(cluster, namespace), type_)
-        return said if (said.get("status"), said.get("reason")) == (status, reason) else None
-
-    try:
-        return wait_for(f"{type_} is {status} for {reason}", found, seconds=60)
-    except AssertionError as error:
-        raise AssertionError(f"{error}: {seen(cluster, namespace).get('status')}") from None
 
 
 def applied(cluster: Cluster, *objects: dict[str, Any]) -> bool:
@@ -116,10 +45,6 @@ def without_admission(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         cluster.kubectl("patch", *binding, "--type=merge", "-p", json.dumps({"spec": {"validationActions": ["Deny"]}}))
-
-
-def behaving(behaviour: Behaviour) -> dict[str, Any]:
-    return {"metadata": {"annotations": {ANNOTATION: behaviour}}}
 
 
 def test_a_model_deployment_becomes_an_inference_service_and_is_ready_once_the_model_answers(
@@ -156,8 +81,6 @@ def test_an_alias_that_moves_makes_a_new_revision_and_the_old_one_goes_once_it_i
     assert [each["version"] for each in status["history"]] == ["1", "2"]
     services = lambda: [each["metadata"]["name"] for each in simulated.list("inferenceservice", namespace)]  # noqa: E731
     wait_for("the old revision is gone", lambda: services() == [f"fraud-{status['revision']}"])
-    told = [each["message"] for each in simulated.list("event", namespace) if each["reason"] == "Serving"]
-    assert sorted(each.split(" serves")[0] for each in told) == ["version 1", "version 2"]
 
 
 def test_a_new_revision_that_never_answers_leaves_the_old_one_serving_and_says_why(
@@ -184,37 +107,6 @@ def test_a_new_revision_that_never_answers_leaves_the_old_one_serving_and_says_w
     wait_for("the broken revision is gone", lambda: services() == 1)
 
 
-FAULTS = {
-    "an image that cannot be pulled": (behaving(Behaviour.IMAGE_PULL), {}, "ImagePullFailed", "cannot be pulled"),
-    "a process that ends again and again": (behaving(Behaviour.CRASH_LOOP), {}, "Crashing", "exit code 1"),
-    "too much memory": (behaving(Behaviour.OOM), {}, "OutOfMemory", 'raise spec.resources.limits["memory"]'),
-    "a model that cannot be fetched": (
-        behaving(Behaviour.STORAGE_INITIALIZER_FAILS),
-        {},
-        "FetchFailed",
-        "the model cannot be fetched",
-    ),
-    "more GPUs than any node has": (
-        None,
-        {"limits": {"nvidia.com/gpu": "9"}},
-        "Unschedulable",
-        '9 of "nvidia.com/gpu"',
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_status_names_the_cause(
-    simulated: Cluster, operator: Operator, namespace: str, registered: Callable[..., str], fault: str
-) -> None:
-    template, resources, reason, words = FAULTS[fault]
-    spec: dict[str, Any] = {"podTemplate": template} if template is not None else {"resources": resources}
-
-    simulated.apply(model_deployment("fraud", namespace, model={"uri": registered()}, **spec))
-
-    assert words in says(simulated, namespace, reason)["message"]
-
-
 def test_a_pod_that_falls_while_it_serves_takes_ready_away_and_gives_it_back(
     simulated: Cluster, operator: Operator, namespace: str, registered: Callable[..., str]
 ) -> None:
@@ -228,38 +120,6 @@ def test_a_pod_that_falls_while_it_serves_takes_ready_away_and_gives_it_back(
 
     simulated.kubectl("annotate", "pod", name, "-n", namespace, f"{ANNOTATION}-")
     ready(simulated, namespace)
-
-
-def test_a_quota_is_named(
-    simulated: Cluster, operator: Operator, namespace: str, registered: Callable[..., str]
-) -> None:
-    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "small", "namespace": namespace}}
-    simulated.apply({**quota, "spec": {"hard": {"pods": "0"}}})
-
-    simulated.apply(model_deployment("fraud", namespace, model={"uri": registered()}))
-
-    assert 'the quota "small"' in says(simulated, namespace, "QuotaExceeded")["message"]
-
-
-def test_a_field_that_this_kserve_does_not_know_is_named(
-    simulated: Cluster, operator: Operator, namespace: str, registered: Callable[..., str]
-) -> None:
-    newer = {"spec": {"volumes": [{"name": "scratch", "emptyDir": {"mode": 448}}]}}
-    simulated.apply(model_deployment("fraud", namespace, model={"uri": registered()}, podTemplate=newer))
-
-    said = says(simulated, namespace, "WriteRefused")
-    assert ".spec.predictor.volumes[0].emptyDir.mode: field not declared in schema" in said["message"]
-    assert simulated.list("inferenceservice", namespace) == []
-
-
-def test_a_model_that_is_not_registered_is_said_with_what_there_is(
-    simulated: Cluster, operator: Operator, namespace: str, registered: Callable[..., str]
-) -> None:
-    registered()
-    simulated.apply(model_deployment("fraud", namespace, model={"uri": f"models:/{namespace}@champoin"}))
-
-    assert 'did you mean "champion"?' in says(simulated, namespace, "AliasNotFound")["message"]
-    assert simulated.list("inferenceservice", namespace) == []
 
 
 def test_what_a_cluster_would_ignore_is_refused_by_name_and_what_serves_goes_on(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +14,11 @@ Raw = Mapping[str, Any]
 """An object of the API, as it is."""
 
 LONGEST = 300
+_MOMENT = re.compile(
+    r"\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?\]?:?\s*"
+    r"|^[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ "
+)
+"""As most logs write it, and as Kubernetes' own programs do"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +35,21 @@ class Cause:
 
 
 def last_line(text: str) -> str:
-    """The last line of a log that says something, shortened."""
+    """The last line of a log that says something, shortened, and without the moment: the next crash says the same."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return shortened(lines[-1]) if lines else ""
+    return shortened(_MOMENT.sub("", _worded(lines[-1]))) if lines else ""
+
+
+def _worded(line: str) -> str:
+    """What a line of a structured log says happened, and why; any other line as it is."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(record, dict):
+        return line
+    said = [record.get("event") or record.get("message") or record.get("msg"), record.get("error")]
+    return ": ".join(str(each) for each in said if each) or line
 
 
 def shortened(text: str) -> str:

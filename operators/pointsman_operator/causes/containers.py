@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
 
+from pointsman.api.meta import Quantity
 from pointsman.api.reasons import Reason
 from pointsman_operator.causes.cause import Cause, Raw, condition, items, last_line, shortened
 
@@ -25,6 +27,10 @@ FETCH = frozenset(
 """What the program that fetches a model may name as the reason, at the beginning of its last line."""
 
 _INSUFFICIENT = re.compile(r"Insufficient (\S+?)[.,;]?(?=\s|$)")
+_GIBIBYTE = 2**30
+_AVAILABLE = re.compile(r"^\d+/\d+ nodes are available: ")
+_COUNTED = re.compile(r"(?:^|, )\d+ (?:node\(s\) )?")
+"""Before each of the scheduler's causes: how many nodes there are changes, and the causes stay"""
 _MISSING = re.compile(r'(secret|configmap) "([^"]+)" not found', re.IGNORECASE)
 _MISSING_KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) \S+/(\S+)")
 _BACK_OFF = re.compile(r"^Back-off pulling image \S+: (?:\w+: )?")
@@ -32,10 +38,11 @@ _BACK_OFF = re.compile(r"^Back-off pulling image \S+: (?:\w+: )?")
 
 @dataclass(frozen=True, kw_only=True)
 class PodSeen:
-    """A pod, and the messages of the warnings about it, the newest last."""
+    """A pod, and the messages of the warnings about it, the newest last; `largest` is what one node has at most, by resource."""
 
     pod: Raw
     warnings: tuple[tuple[str, str], ...] = ()
+    largest: Mapping[str, str] = field(default_factory=dict)
 
 
 def cause_of_pod(seen: PodSeen) -> Cause | None:
@@ -44,16 +51,17 @@ def cause_of_pod(seen: PodSeen) -> Cause | None:
 
 
 def it_finds_no_node(seen: PodSeen) -> Cause | None:
-    """The scheduler's words, with what the pod asks for of each resource that is short."""
+    """The scheduler's words, with what the pod asks for of each resource that is short, and what a node has of it."""
     scheduled = condition(seen.pod, "PodScheduled")
     if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
         return None
     said = str(scheduled.get("message", ""))
     short = sorted(set(_INSUFFICIENT.findall(said)))
     if not short:
-        message = f"no node takes a pod: {shortened(said.split(' preemption:')[0])}"
+        why = _COUNTED.split(_AVAILABLE.sub("", said.split(". ")[0]).rstrip("."))
+        message = f"no node takes a pod: {shortened('; '.join(sorted({each for each in why if each})))}"
         return Cause(reason=Reason.Unschedulable, message=message)
-    asked = " and ".join(f'{_asked(seen.pod, name)} of "{name}"' for name in short)
+    asked = " and ".join(_asked(seen, name) for name in short)
     message = f"a pod asks for {asked}, and no node has as much free: free some, add a node, or ask for less"
     return Cause(reason=Reason.Unschedulable, message=message)
 
@@ -150,7 +158,8 @@ def its_probe_fails(seen: PodSeen) -> Cause | None:
     if not said:
         return None
     unready = next(status["name"] for status in running if not status.get("ready"))
-    message = f"a pod runs and does not answer: {shortened(said[-1])}"
+    why = said[-1].replace(str(seen.pod["status"].get("podIP") or "its address"), "its address")
+    message = f"a pod runs and does not answer: {shortened(why)}"
     return Cause(reason=Reason.ProbeFailed, message=message, passes=True, container=unready)
 
 
@@ -190,13 +199,31 @@ def _containers(pod: Raw) -> Iterator[Raw]:
     yield from items(pod, "spec", "containers")
 
 
-def _asked(pod: Raw, resource: str) -> str:
+def _asked(seen: PodSeen, resource: str) -> str:
+    """How much the containers ask for together, and how that compares with the largest node."""
     amounts = [
         str(amount)
-        for container in _containers(pod)
+        for container in _containers(seen.pod)
         if (amount := container.get("resources", {}).get("requests", {}).get(resource)) is not None
     ]
-    return " + ".join(amounts) or "some"
+    asked = f'{" + ".join(amounts) or "some"} of "{resource}"'
+    largest = seen.largest.get(resource, "0")
+    try:
+        missing = sum((Quantity.of(each).value for each in amounts), -Quantity.of(largest).value)
+    except ValueError:  # 1e3: nobody writes amounts so, but the API server would take it
+        return asked
+    if not seen.largest:
+        return asked
+    if missing <= 0:
+        return f"{asked} (the largest node has {largest})"
+    return f"{asked} ({_amount(missing)} more than the largest node has)"
+
+
+def _amount(value: Decimal) -> str:
+    """As people write it: 1, 500m, 1.5Gi."""
+    if value >= _GIBIBYTE:
+        return f"{value / _GIBIBYTE:.1f}Gi"
+    return f"{value:f}" if value == value.to_integral() else f"{value * 1000:.0f}m"
 
 
 def _limit(pod: Raw, container: str, resource: str) -> str:

@@ -17,15 +17,18 @@ _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request: (.+)$')
 
 
 def cause_of_pods(pods: Sequence[PodSeen]) -> Cause | None:
-    """The cause that most pods share, and how many do. Whatever the order of the pods, the same is said."""
+    """The cause that most pods share, and whether all do. Whatever the order of the pods, the same is said.
+
+    How many is not said: it is another number with every pod that comes, and each would be a write.
+    """
     causes = [cause for pod in pods if (cause := cause_of_pod(pod)) is not None]
     if not causes:
         return None
     counts = Counter(cause for cause in causes)
     worst = min(counts, key=lambda cause: (cause.passes, -counts[cause], cause.message))
-    if len(pods) == 1:
+    if counts[worst] == len(pods):
         return worst
-    return replace(worst, message=f"{counts[worst]} of {len(pods)} pods: {worst.message}")
+    return replace(worst, message=f"not all pods: {worst.message}")
 
 
 def cause_of_deployment(deployment: Raw | None) -> Cause | None:
@@ -37,8 +40,8 @@ def cause_of_deployment(deployment: Raw | None) -> Cause | None:
         return None
     said = str(failure.get("message", ""))
     if found := _QUOTA.search(said):
-        quota, asked, used, limited = found.groups()
-        message = f'the quota "{quota}" allows no more pods: asked {asked}, used {used}, limit {limited}'
+        quota, asked, _, limited = found.groups()
+        message = f'the quota "{quota}" allows no more pods: asked {asked}, limit {limited}: free some, or raise it'
         return Cause(reason=Reason.QuotaExceeded, message=message)
     if found := _POD_SECURITY.search(said):
         message = f'the namespace\'s Pod Security level "{found[1]}" refuses the pods: {shortened(found[2])}'

@@ -262,14 +262,16 @@ def the_model_is_ready(observed: Observed) -> Condition:
 
 
 def the_newest_takes_over(observed: Observed) -> Condition | None:
-    """Said while another revision than the wanted one serves. A reference that was changed is not Ready until then."""
+    """Said while another revision than the wanted one serves. A spec that was changed is not Ready until then."""
     wanted, serve = observed.wanted, what_serves(observed)
     if serve is None and _recreates(observed) and observed.history:
         message = "nothing serves until the new revision answers: the old one ends first, as spec.rollout asks"
         return _condition("Rollout", "Unknown", Reason.Progressing, message)
     if serve is None or (wanted is not None and _is_newest(observed, serve)):
         return None
-    asked_for_another = serve.uri != observed.deployment.spec.model.uri
+    asked_for_another = serve.uri != observed.deployment.spec.model.uri or (
+        wanted is not None and serve.shape != wanted.shape
+    )
     if wanted is None:
         if not asked_for_another:
             return None

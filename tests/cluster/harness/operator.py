@@ -53,8 +53,12 @@ class Operator:
         counted = self._counted("pointsman_operator_reconciles_total")
         return sum(value for labels, value in counted if labels == ["done"])
 
+    def scrape(self) -> str:
+        """Its metrics, as Prometheus reads them."""
+        return _opened(f"{self.metrics}/metrics")
+
     def _counted(self, name: str) -> Iterator[tuple[list[str], float]]:
-        for line in _opened(f"{self.metrics}/metrics").splitlines():
+        for line in self.scrape().splitlines():
             if line.startswith(f"{name}{{"):
                 labels, _, value = line.removeprefix(f"{name}{{").partition("} ")
                 yield [part.split('"')[1] for part in labels.split(",")], float(value)

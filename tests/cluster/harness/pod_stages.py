@@ -27,6 +27,7 @@ class Behaviour(StrEnum):
     STORAGE_INITIALIZER_FAILS = "storage-initializer-fails"  # init containers exit with 1: the model is not there
     SLOW = "slow"  # runs at once, ready later
     NEVER_READY = "never-ready"  # runs, and its readiness probe never passes
+    SECRET_MISSING = "secret-missing"  # a container's environment names a Secret that does not exist
 
 
 _PULL_ERROR = (
@@ -41,6 +42,10 @@ class Event:
     reason: str
     message: str
 
+
+_UNHEALTHY = Event(reason="Unhealthy", message="Readiness probe failed: HTTP probe failed with statuscode: 503")
+_LAST_LINES = "Traceback (most recent call last):\n2026-01-01T00:00:00Z ValueError: the opset 99 is not known\n"
+"""What the kubelet keeps of the log of a container that ended, where it is asked to"""
 
 _BEHAVIOUR = f'.metadata.annotations["{ANNOTATION}"]'
 _READY = '.status.conditions[] | select(.type == "Ready") | .status'
@@ -150,6 +155,14 @@ def _storage_initializer_fails() -> list[Fields]:
     ]
 
 
+def _secret_missing() -> list[Fields]:
+    this = _is(_BEHAVIOUR, Behaviour.SECRET_MISSING)
+    waits: Fields = {"waiting": {"reason": "CreateContainerConfigError", "message": 'secret "token" not found'}}
+    look = Look(phase="Pending", ready=False, containers=waits)
+    event = Event(reason="Failed", message='Error: secret "token" not found')
+    return [_stage(Behaviour.SECRET_MISSING, [this, _absent(_STATE)], look, event=event)]
+
+
 def stages() -> list[Fields]:
     """Every stage of pods, as kwok's `--config` takes them. No two match the same pod: kwok would draw lots."""
     ready = Look(phase="Running", ready=True, containers=RUNNING)
@@ -167,11 +180,12 @@ def stages() -> list[Fields]:
         _stage("done", [unbidden, lives, _is(_READY, "True"), _is(of_a_job, "Job")], done),
         _stage("slow-runs", [slow, _absent(_STATE)], unready),
         _stage("slow-ready", [slow, _exists(_STATE), _is_not(_READY, "True")], ready, after_ms=3_000),
-        _stage("never-ready", [never, _is_not(_READY, "False")], unready),
+        _stage("never-ready", [never, _is_not(_READY, "False")], unready, event=_UNHEALTHY),
         _stage("unknown", unknown, failed),
-        *_loop(Behaviour.CRASH_LOOP, terminated("Error", 1)),
+        *_loop(Behaviour.CRASH_LOOP, terminated("Error", 1, _LAST_LINES)),
         *_loop(Behaviour.OOM, terminated("OOMKilled", 137)),
         *_image_pull(),
+        *_secret_missing(),
         *_storage_initializer_fails(),
         _document("deleted", deleted),
     ]

@@ -136,8 +136,10 @@ def storage_initializer() -> Object:
     }
 
 
-def refusing(namespace: str, url: str, bundle: str) -> Object:
-    """A webhook configuration, named like the namespace, by which this URL is asked about ConfigMaps made there."""
+def refusing(
+    namespace: str, url: str, bundle: str, resource: str = "configmaps", group: str = "", version: str = "v1"
+) -> Object:
+    """A webhook configuration, named like the namespace, by which this URL is asked about what is made of a resource there."""
     return {
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "ValidatingWebhookConfiguration",
@@ -148,7 +150,7 @@ def refusing(namespace: str, url: str, bundle: str) -> Object:
                 "clientConfig": {"url": url, "caBundle": bundle},
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
                 "rules": [
-                    {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}
+                    {"apiGroups": [group], "apiVersions": [version], "operations": ["CREATE"], "resources": [resource]}
                 ],
                 "sideEffects": "None",
                 "admissionReviewVersions": ["v1"],
