@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from prometheus_client import Counter
 
 from pointsman.api.reasons import Reason
@@ -17,6 +17,7 @@ from pointsman.deployments.plan import Unresolved
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster, ClusterError, Conflict, NotFound, Refused
 from pointsman_operator.desired import Writes
+from pointsman_operator.happened import Happened
 from pointsman_operator.names import MANAGER
 from pointsman_operator.seen import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Child, Kind, Seen
 
@@ -61,10 +62,13 @@ class Writer:
             return
         self._caches.wrote(MODEL_DEPLOYMENT, raw)
 
-    async def tell(self, seen: Seen, *, reason: str, message: str, warning: bool) -> None:
-        """An Event about the ModelDeployment: something has happened. The same one is told once."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        told = hashlib.sha256(f"{seen.uid}/{reason}/{message}/{now}".encode()).hexdigest()[:16]
+    async def tell(self, seen: Seen, what: Happened) -> None:
+        """An Event about the ModelDeployment, before the status that it was taken from is written.
+
+        Its name is made of what was before, so that an operator that ended in between tells the same Event, and not twice.
+        """
+        before = orjson.dumps(seen.status, option=orjson.OPT_SORT_KEYS)
+        told = hashlib.sha256(f"{seen.uid}/{what.reason}/{what.message}/".encode() + before).hexdigest()[:16]
         document = {
             "apiVersion": "v1",
             "kind": EVENT.name,
@@ -77,11 +81,11 @@ class Writer:
                 "uid": seen.uid,
                 "resourceVersion": seen.deployment["metadata"]["resourceVersion"],
             },
-            "type": "Warning" if warning else "Normal",
-            "reason": reason,
-            "message": message[:1024],
+            "type": "Warning" if what.warning else "Normal",
+            "reason": what.reason,
+            "message": what.message[:1024],
             "action": "Reconcile",
-            "eventTime": now,
+            "eventTime": seen.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingComponent": "pointsman.dev/operator",
             "reportingInstance": MANAGER,
         }
@@ -89,7 +93,7 @@ class Writer:
         try:
             await self._cluster.create(EVENT, document)
         except (NotFound, Refused, Conflict):
-            return  # its namespace is being deleted
+            return  # its namespace is being deleted, or it was told before
 
     def _begin(self, kind: Kind, verb: str) -> None:
         """Before each write."""

@@ -123,8 +123,7 @@ def _no_longer_wanted(wanted: Desired, seen: Seen) -> Iterator[tuple[Kind, Raw]]
 
 def _draining(plan: Plan, drain: timedelta) -> tuple[str | None, datetime]:
     """The revision that served before this one, and until when it stays for what is under way there."""
-    history = plan.told.fields["history"]
-    if plan.serve is None or len(history) < 2:
-        return None, datetime.min.replace(tzinfo=UTC)
-    since = datetime.fromisoformat(str(history[-1]["servedFrom"]))
-    return str(history[-2].get("revision")), since + drain
+    for entry in reversed(plan.told.fields["history"]):
+        if plan.serve is not None and "servedUntil" in entry and entry.get("revision") != plan.serve.revision:
+            return str(entry.get("revision")), datetime.fromisoformat(str(entry["servedUntil"])) + drain
+    return None, datetime.min.replace(tzinfo=UTC)

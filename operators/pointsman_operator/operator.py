@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from pointsman.registry.port import Registry
+from pointsman.registry.write_back import WriteBack
 from pointsman_operator.carry_out import Writer
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster, ClusterError
@@ -43,6 +44,7 @@ class Operator:
         self.caches = Caches(cluster, self._changed, registry_url=settings.registry_url)
         self._settings = settings
         self._references = References(registry, poll_seconds=settings.registry_poll_seconds, changed=self._changed)
+        self._write_back = WriteBack(registry)
         self._prober = Prober(seconds=settings.probe_seconds)
         self._reconciler = Reconciler(
             settings=settings,
@@ -50,6 +52,7 @@ class Operator:
             writer=Writer(cluster, self.caches, leads=leads),
             references=self._references,
             nodes=Nodes(cluster),
+            write_back=self._write_back,
             prober=self._prober,
             again=self._again,
         )
@@ -75,6 +78,7 @@ class Operator:
             yield
         finally:
             await self._references.close()
+            await self._write_back.close()
             await self._prober.close()
 
     async def _worker(self) -> None:

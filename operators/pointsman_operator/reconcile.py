@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
 
-from pointsman.api.conditions import READY, Condition, find, from_dicts
+from pointsman.api.conditions import Condition
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman.api.reasons import Reason
 from pointsman.deployments import plan
 from pointsman.deployments.plan import Plan
 from pointsman.planning import Told, judge, written
+from pointsman.registry.write_back import WriteBack
 from pointsman_operator import names
 from pointsman_operator.carry_out import Writer
 from pointsman_operator.causes.cause import condition
@@ -22,10 +23,11 @@ from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.memory import Key
 from pointsman_operator.cluster.nodes import Nodes
 from pointsman_operator.desired import desired, writes
+from pointsman_operator.happened import happened
 from pointsman_operator.observe import Unreadable, observe, read
 from pointsman_operator.prober import Prober, Target
 from pointsman_operator.references import References
-from pointsman_operator.seen import INFERENCE_SERVICE, POD, Raw, Seen
+from pointsman_operator.seen import INFERENCE_SERVICE, POD, Seen
 from pointsman_operator.settings import Settings
 
 log = structlog.get_logger()
@@ -42,18 +44,20 @@ class Reconciler:
         writer: Writer,
         references: References,
         nodes: Nodes,
+        write_back: WriteBack,
         prober: Prober,
         again: Callable[[Key, float], None],
     ) -> None:
         self._settings, self._caches, self._writer = settings, caches, writer
-        self._references, self._nodes = references, nodes
-        self._prober, self._again = prober, again
+        self._references, self._write_back = references, write_back
+        self._nodes, self._prober, self._again = nodes, prober, again
 
     async def reconcile(self, key: Key) -> None:
         """Bring the cluster nearer to what the spec asks for. Raises ClusterError where it is to be tried again."""
         seen = self._caches.seen(key)
         if seen is None or seen.deployment["metadata"].get("deletionTimestamp"):
             self._references.forget(key)
+            self._write_back.end(self._tag(key), datetime.now(UTC))
             self._prober.want("/".join(key), {}, lambda: None)
             return  # what it owned goes with it
         deployment = read(seen.deployment)
@@ -90,30 +94,24 @@ class Reconciler:
         return self._prober.want("/".join(key), targets, lambda: self._again(key, 0.0))
 
     async def _say(self, seen: Seen, told: Told) -> None:
-        """The status, and an Event for what has changed in it."""
+        """Events for what has changed in the status, then the status, then the registry's tags for what that says."""
         generation = int(seen.deployment["metadata"].get("generation", 0))
         status = written(told, seen.status, generation=generation, now=seen.now)
-        before = _ready_before(seen.status)
-        await self._writer.status(seen, status)
-        ready = find(told.conditions, READY)
-        assert ready is not None
-        if before is None or (before.status, before.reason) != (ready.status, ready.reason):
+        for each in happened(seen.status, status):
             log.info(
-                "reconciled",
+                "happened",
                 object=f"{seen.namespace}/{seen.name}",
                 generation=generation,
-                ready=ready.status,
-                reason=ready.reason,
-                message=ready.message,
+                reason=each.reason,
+                message=each.message,
             )
-            if ready.status != "Unknown":
-                await self._writer.tell(
-                    seen, reason=ready.reason, message=ready.message or "it serves", warning=ready.status == "False"
-                )
-        serves, served = told.fields.get("revision"), seen.status.get("revision")
-        if serves is not None and serves != served:
-            message = f"version {told.fields['version']} serves, as revision {serves}"
-            await self._writer.tell(seen, reason="Serving", message=message, warning=False)
+            await self._writer.tell(seen, each)
+        await self._writer.status(seen, status)
+        if self._settings.registry_tag:
+            self._write_back.want(self._tag((seen.namespace, seen.name)), status.get("history", ()))
+
+    def _tag(self, key: Key) -> str:
+        return self._settings.registry_tag.replace("{namespace}", key[0]).replace("{name}", key[1])
 
 
 def _with_ready_pods(seen: Seen) -> Iterator[str]:
@@ -144,10 +142,3 @@ def _unreadable(seen: Seen, why: Unreadable) -> Told:
 
 def _invalid(why: Unreadable) -> Condition:
     return Condition(type="Accepted", status="False", reason=Reason.InvalidSpec, message=why.message)
-
-
-def _ready_before(status: Raw) -> Condition | None:
-    try:
-        return find(from_dicts(status.get("conditions", ())), READY)
-    except (KeyError, ValueError):
-        return None

@@ -1,7 +1,7 @@
 """Follows the models that ModelDeployments refer to: pins them, and notices a moved alias. Never keeps a reconcile waiting.
 
 A version of the registry is downloaded once, into a folder that is deleted again, to know its digest; pods fetch it for
-themselves and check it. What the status says of a version that serves is taken up after a restart and not asked for again.
+themselves and check it. What the status says was proposed last is taken up after a restart and not downloaded again.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -17,6 +18,7 @@ import structlog
 
 from pointsman.api.model_deployment import ModelDeployment, ModelReference
 from pointsman.api.reasons import Reason
+from pointsman.deployments.history import newest
 from pointsman.deployments.plan import Unresolved
 from pointsman.models.artifact import ArtifactRefused, digest_of
 from pointsman.registry.port import (
@@ -28,7 +30,6 @@ from pointsman.registry.port import (
     ResolvedModel,
 )
 from pointsman_operator.cluster.memory import Key
-from pointsman_operator.observe import served
 from pointsman_operator.resources.inference_service import FETCHED
 from pointsman_operator.seen import Raw, Reference
 
@@ -70,12 +71,14 @@ class References:
             self.forget(key)
             self._wants[key] = model.uri
             self._users.setdefault(model.uri, set()).add(key)
-            before = served(status)
-            if before is not None and before.uri == model.uri:
-                files = Files(version=before.version, source=before.source, digest=before.digest)
+            before = newest(status.get("history", ()))
+            if before is not None and before.get("uri") == model.uri and before.get("source"):
+                files = Files(version=before["version"], source=before["source"], digest=before["digest"])
                 self._files.setdefault(model.uri, files)
             if model.uri not in self._tasks:
-                self._tasks[model.uri] = asyncio.create_task(self._follow(model.uri), name=f"follow {model.uri}")
+                self._tasks[model.uri] = asyncio.create_task(
+                    self._follow(model.uri), name=f"follow {model.uri}", context=Context()
+                )
         return _checked(model, self._files.get(model.uri), self._troubles.get(model.uri))
 
     def forget(self, key: Key) -> None:

@@ -26,6 +26,9 @@ class Settings:
     """MLflow's address, for the operator and for the pods that fetch models"""
     registry_poll_seconds: float = 10.0
     """Between two questions for where an alias points"""
+    registry_tag: str = "pointsman.dev/{namespace}.{name}"
+    """The tag that tells in the registry what has become of a version here; clusters that share one need a name in it. Empty:
+    nothing is written there"""
     resync_seconds: float = 240.0
     """Between two looks at an object of which no event has come; nothing is written when nothing differs"""
     drain_seconds: float = 30.0

@@ -344,6 +344,18 @@ def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient,
     after = client.get("ModelDeployment", "fraud-scorer")["status"]
     assert (version, after["version"]) == ("1", made)
     assert [each["version"] for each in after["history"]] == ["1", made]
+    old, new = after["history"]
+    assert old["servedUntil"] == new["servedFrom"] >= new["proposedAt"]
+
+    def tag(number: str) -> str:
+        asked = {"name": "fraud-scorer", "version": number}
+        tags = httpx2.get(f"{api}/model-versions/get", params=asked).json()["model_version"].get("tags", ())
+        return next((each["value"] for each in tags if each["key"] == "pointsman.dev/local.fraud-scorer"), "")
+
+    until(lambda: tag(made) == f"serving since {new['servedFrom']} as revision {new['revision']}")
+    until(
+        lambda: tag("1") == f"served from {old['servedFrom']} until {old['servedUntil']} as revision {old['revision']}"
+    )
 
 
 def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_path: Path, home: Home) -> None:

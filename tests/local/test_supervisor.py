@@ -21,10 +21,12 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx2
+import orjson
 import psutil
 import pytest
 
 from pointsman.api.documents import load, plain
+from pointsman.ledger.verify import verify
 from pointsman.local.client import ControlClient, ControlError, NotRunning
 from pointsman.local.home import Home
 from pointsman.local.leftovers import end, marked
@@ -32,6 +34,7 @@ from pointsman.local.postgres import PostgresServer
 from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.triton_here import why_not_triton
 from pointsman.models.artifact import digest_of
+from pointsman.store.database import connect
 from pointsman_serving.bento.environment import ENVIRONMENT as BENTOML
 from pointsman_serving.environments import Environment, EnvironmentFailed
 from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
@@ -265,6 +268,12 @@ def test_another_model_is_switched_to_in_the_running_host_while_it_goes_on_decid
     status = running.client.get("ModelDeployment", "card-sequence")["status"]
     assert status["digest"] == digest_of(folder)
     assert [each["digest"] for each in status["history"]][-2:] == [old["digest"], status["digest"]]
+    with connect(PostgresServer(running.home).url("pointsman", "pointsman_app")) as connection:
+        bodies = connection.execute("SELECT body FROM model_changes ORDER BY seq DESC LIMIT 2").fetchall()
+        connection.commit()
+        assert verify(connection).holds
+    recorded = [orjson.loads(body)["model"]["digest"] for (body,) in bodies]
+    assert recorded[0] == status["digest"], "what has begun to serve is in the ledger"
     running.until(lambda: running.component(f"model-card-sequence-{old['revision']}") is None)
     running.decide()
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from pointsman.api.reasons import Reason
 from pointsman_operator.carry_out import NotLeading, Writer
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster, Unreachable
 from pointsman_operator.desired import Writes
+from pointsman_operator.happened import Happened
 from pointsman_operator.seen import SERVICE, Child, Scale, Seen
 
 NOBODY = "http://127.0.0.1:9"
@@ -26,7 +28,7 @@ WRITES: dict[str, Write] = {
     ),
     "an end": lambda writer, seen: writer.carry_out(Writes(apply=(), scale=(), delete=((SERVICE, RAW),)), seen),
     "the status": lambda writer, seen: writer.status(seen, {"revision": "1"}),
-    "an event": lambda writer, seen: writer.tell(seen, reason="Ready", message="it serves", warning=False),
+    "an event": lambda writer, seen: writer.tell(seen, Happened(reason=Reason.Ready, message="it serves")),
 }
 
 

@@ -236,12 +236,27 @@ def test_a_runtime_that_cannot_be_installed_asks_for_someone() -> None:
     assert condition(failed).message == '"Triton" cannot be installed here: exit code 1: no space left'
 
 
-def test_the_history_grows_when_other_bytes_serve_and_only_then() -> None:
-    first = {"version": "1", "digest": ONE.digest, "servedFrom": "2026-11-01T00:00:00Z"}
+def test_the_history_grows_when_other_bytes_are_proposed_or_serve_and_only_then() -> None:
+    begun = {"proposedAt": "2026-11-01T00:00:00Z", "servedFrom": "2026-11-01T00:00:00Z"}
+    first = {"version": "1", "digest": ONE.digest, "revision": ONE.revision, "uri": URI, **begun}
     assert planned(but(history=(first,))).told.fields["history"] == [first]
-    moved = but(wanted=TWO, running={ONE.digest: ANSWERS, TWO.digest: ANSWERS}, history=(first,))
-    second = {"version": "2", "digest": TWO.digest, "servedFrom": "2026-11-03T12:00:00Z"}
-    assert planned(moved).told.fields["history"] == [first, second]
+
+    moved = but(wanted=TWO, running={ONE.digest: ANSWERS, TWO.digest: FAILS}, history=(first,))
+    second = {"version": "2", "digest": TWO.digest, "revision": TWO.revision, "uri": URI}
+    proposed = {**second, "proposedAt": "2026-11-03T12:00:00Z", "failedFor": "Crashing"}
+    assert planned(moved).told.fields["history"] == [first, proposed]
+
+    answers = replace(moved, running={ONE.digest: ANSWERS, TWO.digest: ANSWERS}, history=(first, proposed))
+    until, serves = {"servedUntil": "2026-11-03T12:00:00Z"}, {"servedFrom": "2026-11-03T12:00:00Z"}
+    del proposed["failedFor"]
+    assert planned(answers).told.fields["history"] == [{**first, **until}, {**proposed, **serves}]
+
+
+def test_the_first_revision_of_a_recreate_is_not_said_to_wait_for_an_old_one() -> None:
+    recreate = replace(SERVING_ONE.abilities, sets_aside={})
+    new = but(deployment=deployment(rollout={"type": "Recreate"}), serving=None, running={}, abilities=recreate)
+    proposed = new.history + tuple(planned(new).told.fields["history"])
+    assert find(planned(replace(new, history=proposed)).told.conditions, "Rollout") is None
 
 
 def test_every_condition_is_of_the_observed_generation() -> None:

@@ -74,8 +74,44 @@ FIELDS: Mapping[str, tuple[StatusField, ...]] = {
 }
 """What each kind reports beside observedGeneration and conditions. More may be there; these are promised."""
 
+_HISTORY: tuple[tuple[str, str], ...] = (
+    ("version", "The version, as the registry names it."),
+    ("digest", "The digest of its files."),
+    ("revision", "The revision: these files, in pods of this shape."),
+    ("uri", "The reference that meant it, as it was written."),
+    ("source", "Where its files are fetched from."),
+    ("proposedAt", "When the reference, or the pods' shape, came to mean it: when an alias moved to it."),
+    ("servedFrom", "When it began to serve. Absent where it never did."),
+    ("servedUntil", "When it ceased to serve. Absent while it serves."),
+    ("failedFor", "Why it did not begin to serve, from the catalogue of reasons."),
+)
 
-def _schema(fields: tuple[StatusField, ...]) -> dict[str, Any]:
+LISTS: Mapping[str, Mapping[str, Any]] = {
+    "ModelDeployment": {
+        "history": {
+            "description": "Which revisions were proposed and which served, when: the newest last, at most 20.",
+            "type": "array",
+            "x-kubernetes-list-type": "atomic",
+            "items": {
+                "description": "One revision, proposed once.",
+                "type": "object",
+                "required": ["version", "digest"],
+                "properties": {
+                    name: {
+                        "description": description,
+                        "type": "string",
+                        **({"format": "date-time"} if name.endswith(("At", "From", "Until")) else {}),
+                    }
+                    for name, description in _HISTORY
+                },
+            },
+        }
+    }
+}
+"""The lists in a kind's status."""
+
+
+def _schema(fields: tuple[StatusField, ...], lists: Mapping[str, Any]) -> dict[str, Any]:
     condition = {
         "description": "One fact about the object.",
         "type": "object",
@@ -116,11 +152,12 @@ def _schema(fields: tuple[StatusField, ...]) -> dict[str, Any]:
                 "items": condition,
             },
             **{field.name: field.schema() for field in fields},
+            **lists,
         },
     }
 
 
-STATUS: Mapping[str, dict[str, Any]] = {kind: _schema(fields) for kind, fields in FIELDS.items()}
+STATUS: Mapping[str, dict[str, Any]] = {kind: _schema(fields, LISTS.get(kind, {})) for kind, fields in FIELDS.items()}
 """The schema of each kind's status."""
 
 _READY = (

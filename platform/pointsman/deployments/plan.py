@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -16,10 +16,9 @@ from pointsman.api.conditions import Condition, Status
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman.api.reasons import Reason
 from pointsman.deployments.asked import asked
+from pointsman.deployments.history import grown
 from pointsman.planning import Told, judge, set_aside
 
-HISTORY = 20
-"""So many of the versions that served are remembered in the status."""
 WAITING = frozenset({Reason.RegistryUnreachable, Reason.Resolving})
 """Troubles of a reference that pass by themselves."""
 
@@ -167,7 +166,9 @@ def decide(observed: Observed, now: datetime) -> Plan:
                 "shape": (serve.shape or None) if serve else None,
                 "trafficPercent": None if serve is None else 100 if _is_newest(observed, serve) else 0,
                 "replicas": _replicas(observed, serve),
-                "history": _history(observed.history, serve, now),
+                "history": grown(
+                    observed.history, wanted=observed.wanted, serve=serve, failed=_failed(observed, serve), now=now
+                ),
             },
         ),
         held=observed.held is not None,
@@ -264,7 +265,7 @@ def the_model_is_ready(observed: Observed) -> Condition:
 def the_newest_takes_over(observed: Observed) -> Condition | None:
     """Said while another revision than the wanted one serves. A spec that was changed is not Ready until then."""
     wanted, serve = observed.wanted, what_serves(observed)
-    if serve is None and _recreates(observed) and observed.history:
+    if serve is None and _recreates(observed) and any("servedFrom" in each for each in observed.history):
         message = "nothing serves until the new revision answers: the old one ends first, as spec.rollout asks"
         return _condition("Rollout", "Unknown", Reason.Progressing, message)
     if serve is None or (wanted is not None and _is_newest(observed, serve)):
@@ -347,6 +348,15 @@ def _recreates(observed: Observed) -> bool:
     )
 
 
+def _failed(observed: Observed, serve: Pinned | None) -> Reason | None:
+    """Why the wanted revision cannot take over; None while it only needs time."""
+    wanted = observed.wanted
+    if wanted is None or (serve is not None and serve.key == wanted.key):
+        return None
+    state = observed.running.get(wanted.key)
+    return state.reason if state is not None and state.state == "Failing" else None
+
+
 def _is_newest(observed: Observed, serve: Pinned) -> bool:
     return observed.wanted is None or observed.wanted.key == serve.key
 
@@ -366,17 +376,6 @@ def _names(old: Pinned, new: Pinned) -> tuple[str, str]:
 
 def _same_bytes_of_another_version(serving: Pinned, wanted: Pinned) -> bool:
     return serving.digest == wanted.digest and serving.version != wanted.version
-
-
-def _history(before: tuple[Mapping[str, Any], ...], serve: Pinned | None, now: datetime) -> list[Mapping[str, Any]]:
-    """Which version served from when, the newest last."""
-    if serve is None:
-        return list(before)
-    entry = {"version": serve.version, "digest": serve.digest, **({"revision": serve.revision} if serve.shape else {})}
-    if before and all(before[-1].get(name) == value for name, value in entry.items()):
-        return list(before)
-    since = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [*before, {**entry, "servedFrom": since}][-HISTORY:]
 
 
 def _condition(type_: str, status: Status, reason: Reason, message: str) -> Condition:

@@ -15,6 +15,7 @@ from pointsman.api.documents import Companion
 from pointsman.api.meta import Resource
 from pointsman.local.applied import NOTHING, Applied
 from pointsman.local.companions import read_secret
+from pointsman.local.model_changes import ModelChange, change
 from pointsman.local.objects import Key, ObjectStore, Result, StoredObject, changes
 from pointsman.local.secrets import SecretStore
 from pointsman.planning import Told, written
@@ -82,14 +83,16 @@ class AppliedObjects:
         async with self._writing:
             if seen is not self.now:
                 return 0
-            statuses = dict[Key, Mapping[str, object]]()
+            statuses, begun = dict[Key, Mapping[str, object]](), list[ModelChange]()
             for key, each in told.items():
                 before = seen.stored[key]
                 after = written(each, before.status, generation=before.generation, now=now)
                 if after != before.status:
                     statuses[key] = after
+                    if (found := change(before.uid, before.name, before.status, after)) is not None:
+                        begun.append(found)
             if statuses:
-                await asyncio.to_thread(self._store.write_statuses, statuses)
+                await asyncio.to_thread(self._store.write_statuses, statuses, begun)
                 self.now = seen.with_statuses(statuses)
             return len(statuses)
 

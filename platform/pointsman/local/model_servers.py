@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from pointsman.deployments import plan
+from pointsman.deployments.history import newest
 from pointsman.deployments.plan import Pinned, RevisionState, RuntimeState
 from pointsman.local import model_runtimes, world
 from pointsman.local.applied import Applied
@@ -31,16 +32,17 @@ class ModelServers:
         self._wanted = dict[str, ProcessSpec]()
 
     def remember(self, applied: Applied) -> None:
-        """Take up what served before a restart, where its files are still there."""
-        for name in applied.deployments:
+        """Take up what served before a restart, and what was to serve next, where the files are still there."""
+        for name, deployment in applied.deployments.items():
             status = applied.status("ModelDeployment", name)
-            if not all(status.get(field) for field in ("uri", "version", "digest")):
-                continue
-            pinned = Pinned(uri=status["uri"], version=status["version"], digest=status["digest"])
-            if world.model_folder(self._home, pinned.digest).is_dir():
-                self.serving[name] = pinned
-                if applied.deployments[name].spec.model.uri == pinned.uri:
-                    self._registry.remember(name, pinned)
+            if all(status.get(field) for field in ("uri", "version", "digest")):
+                pinned = Pinned(uri=status["uri"], version=status["version"], digest=status["digest"])
+                if world.model_folder(self._home, pinned.digest).is_dir():
+                    self.serving[name] = pinned
+            proposed = newest(status.get("history", ()))
+            if proposed is not None and proposed.get("uri") == deployment.spec.model.uri:
+                uri, version, digest = (str(proposed[field]) for field in ("uri", "version", "digest"))
+                self._registry.remember(name, Pinned(uri=uri, version=version, digest=digest))
 
     def decide(
         self, applied: Applied, seen: Mapping[str, Observed], in_use: Mapping[str, Iterable[Pinned]], *, now: datetime

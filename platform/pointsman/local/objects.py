@@ -13,6 +13,7 @@ from psycopg.rows import TupleRow
 
 from pointsman.api.documents import Companion, plain, read
 from pointsman.api.meta import Resource
+from pointsman.local.model_changes import ModelChange, record
 from pointsman.store.database import connect
 
 Key = tuple[str, str]
@@ -31,6 +32,7 @@ INSERT INTO objects (kind, name, uid, generation, document, created_at) VALUES (
 ON CONFLICT (kind, name) DO UPDATE
 SET generation = excluded.generation, document = excluded.document, updated_at = now()
 """
+UPDATE_STATUS = "UPDATE objects SET status = %s, updated_at = now() WHERE kind = %s AND name = %s"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +118,17 @@ class ObjectStore:
         if rows:
             self._do(lambda connection: connection.cursor().executemany(UPSERT, rows))
 
-    def write_statuses(self, statuses: Mapping[Key, Mapping[str, Any]]) -> None:
-        """Keep statuses, all or none; call it with those that changed."""
+    def write_statuses(self, statuses: Mapping[Key, Mapping[str, Any]], begun: Sequence[ModelChange] = ()) -> None:
+        """Keep statuses, and the record of what they say has begun to serve, all or none; call it with those that changed."""
         rows = [(_json(status), *key) for key, status in statuses.items()]
-        if rows:
-            update = "UPDATE objects SET status = %s, updated_at = now() WHERE kind = %s AND name = %s"
-            self._do(lambda connection: connection.cursor().executemany(update, rows))
+        if not rows:
+            return
+
+        def write(connection: Connection) -> None:
+            connection.cursor().executemany(UPDATE_STATUS, rows)
+            record(connection, begun)
+
+        self._do(write)
 
     def delete(self, key: Key) -> None:
         """Remove an object; nothing happens where it is gone already."""

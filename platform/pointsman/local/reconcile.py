@@ -30,6 +30,7 @@ from pointsman.local.secrets import SecretStore
 from pointsman.local.switching import Switches
 from pointsman.planning import Told, judge
 from pointsman.registry.port import Registry
+from pointsman.registry.write_back import WriteBack
 
 
 class Reconciler:
@@ -46,6 +47,7 @@ class Reconciler:
         changed: Callable[[], None],
     ) -> None:
         self._registry = RegistryWatch(registry, models=home.models, changed=changed)
+        self._write_back, self._told_of = WriteBack(registry), set[str]()
         self._probes, self._switches = Probes(changed=changed), Switches(changed=changed)
         self._home, self._ports = home, ports
         self._gateway = Gateway(home, ports)
@@ -65,6 +67,7 @@ class Reconciler:
     async def decide(self, applied: Applied, seen: Mapping[str, Observed], *, now: datetime) -> Part:
         """What is wanted now. Its order is the order in which processes are started."""
         self._registry.watch(applied.deployments)
+        self._tell_the_registry(applied, now)
         definitions = self._definitions.decide(applied)
         companions = self._companions.decide(applied, seen)
         targets = self._targets.decide(applied, seen)
@@ -81,8 +84,18 @@ class Reconciler:
             told={**told, **companions.told, **graphs.told, **_broken(applied)},
         )
 
+    def _tell_the_registry(self, applied: Applied, now: datetime) -> None:
+        """What has become of the versions, as far as it is in the statuses."""
+        tags = {world.registry_tag(name): name for name in applied.deployments}
+        for tag, name in tags.items():
+            self._write_back.want(tag, applied.status("ModelDeployment", name).get("history", ()))
+        for gone in self._told_of - tags.keys():
+            self._write_back.end(gone, now)
+        self._told_of = set(tags)
+
     async def close(self) -> None:
         """Ask nobody any more."""
+        await self._write_back.close()
         await self._switches.close()
         await self._probes.close()
         await self._registry.close()

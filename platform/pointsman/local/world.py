@@ -51,6 +51,11 @@ def model_url(ports: Ports, process: str) -> str:
     return f"http://{LOOPBACK}:{ports.of(f'{process}/http')}"
 
 
+def registry_tag(name: str) -> str:
+    """The tag by which the registry says what has become of a version in a deployment."""
+    return f"pointsman.dev/local.{name}"
+
+
 def graph_process(name: str) -> str:
     """The name of a graph's host."""
     return f"graph-{name}"

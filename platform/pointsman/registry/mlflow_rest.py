@@ -22,6 +22,7 @@ from pointsman.registry.port import (
     FilesRefused,
     ModelNotFound,
     ModelUri,
+    ModelVersion,
     RegistryUnreachable,
     ResolvedModel,
 )
@@ -118,6 +119,20 @@ class MlflowRegistry:
         if not files:
             raise FilesRefused(f'version {resolved.version} of "{resolved.name}" has no files')
 
+    def tags(self, version: ModelVersion) -> Mapping[str, str] | None:
+        """See Registry.tags."""
+        answer = self._get(f"{API}/model-versions/get", {"name": version.name, "version": version.version})
+        if answer is None:
+            return None
+        return {
+            str(tag.get("key")): str(tag.get("value")) for tag in self._part(answer, "model_version").get("tags", ())
+        }
+
+    def tag(self, version: ModelVersion, name: str, value: str) -> None:
+        """See Registry.tag."""
+        body = {"name": version.name, "version": version.version, "key": name, "value": value}
+        self._ask("POST", f"{API}/model-versions/set-tag", json=body)
+
     def _aliased(self, uri: ModelUri, alias: str) -> Mapping[str, Any]:
         answer = self._get(f"{API}/registered-models/alias", {"name": uri.name, "alias": alias})
         if answer is not None:
@@ -204,9 +219,16 @@ class MlflowRegistry:
         return count
 
     def _get(self, path: str, query: Mapping[str, str]) -> Mapping[str, Any] | None:
+        return self._ask("GET", path, params=dict(query))
+
+    def _ask(self, method: str, path: str, **request: Any) -> Mapping[str, Any] | None:
         """The answer's JSON; None where the registry says that there is no such thing. Raises RegistryUnreachable."""
         try:
-            answer = self._client.get(path, params=dict(query))
+            answer = self._client.request(method, path, **request)
+            if answer.status_code in (401, 403):
+                raise RegistryUnreachable(
+                    f"the model registry at {self._url} refuses this: {method} {path}: status {answer.status_code}"
+                )
             if len(answer.content) > self._limits.answer_bytes:
                 raise self._strange(f"an answer of {len(answer.content)} bytes")
             body = answer.json()

@@ -1,11 +1,13 @@
-"""What is asked of a model registry, whichever it is: which version a reference means, and that version's files.
+"""What is asked of a model registry, whichever it is: which version a reference means, that version's files, and its tags.
 
-The supervisor asks through this port when a ModelDeployment is applied and looks again for moved aliases.
+The supervisor and the operator ask through this port when a ModelDeployment is applied, look again for moved aliases, and
+write back what has become of a version.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -82,11 +84,25 @@ class ResolvedModel:
     run_id: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One version of a registered model."""
+
+    name: str
+    version: str
+
+
 class Registry(Protocol):
-    """A model registry. Both methods raise RegistryError's kinds, and nothing of the library beneath."""
+    """A model registry. All methods raise RegistryError's kinds, and nothing of the library beneath."""
 
     def resolve(self, uri: ModelUri) -> ResolvedModel:
         """Ask which version the reference means now; nothing is downloaded."""
 
     def fetch(self, resolved: ResolvedModel, folder: Path) -> None:
         """Write the version's files into a folder that exists and is empty; after an error they mean nothing."""
+
+    def tags(self, version: ModelVersion) -> Mapping[str, str] | None:
+        """The tags of a version; None where the registry does not have it any more."""
+
+    def tag(self, version: ModelVersion, name: str, value: str) -> None:
+        """Give a version a tag, in place of the one of this name."""
