@@ -9,15 +9,18 @@ import signal
 import socket
 import sys
 from datetime import timedelta
+from typing import NoReturn
 
 import structlog
 import uvloop
+from prometheus_client import REGISTRY
 
 from pointsman.logs import log_as_json
 from pointsman.registry.mlflow_rest import MlflowRegistry
 from pointsman_operator import health
 from pointsman_operator.cluster.client import Cluster, ClusterError
 from pointsman_operator.cluster.lease import Lease
+from pointsman_operator.measures import Measures
 from pointsman_operator.operator import Operator
 from pointsman_operator.serving import Server
 from pointsman_operator.settings import Settings, SettingsError, settings
@@ -37,6 +40,7 @@ async def operate(cluster: Cluster, told: Settings) -> int:
     with MlflowRegistry(told.registry_url) as registry:
         leads = lambda: lease.is_held or not told.leader_election  # noqa: E731
         operator, renewal = Operator(cluster, registry, told, leads=leads), _renewal(cluster, told)
+        REGISTRY.register(Measures(operator))
         is_ready = lambda: operator.caches.is_known and renewal.is_serving.is_set()  # noqa: E731
         metrics = Server("metrics", health.app(is_ready=is_ready), port=told.metrics_port)
         reviews = Server("webhook", webhook.app(), port=told.webhook_port, context=renewal.context)
@@ -85,10 +89,11 @@ def _renewal(cluster: Cluster, told: Settings) -> Renewal:
     )
 
 
-async def start(kubeconfig: str | None, told: Settings) -> int:
-    """The operator of the configured cluster. Raises ClusterError where none is."""
+async def start(kubeconfig: str | None, told: Settings) -> NoReturn:
+    """The operator of the configured cluster, to the end of the process. Raises ClusterError where no cluster is configured."""
     async with Cluster.configured(kubeconfig) as cluster:
-        return await operate(cluster, told)
+        ended = await operate(cluster, told)
+    os._exit(ended)  # all is closed but threads that ask a registry: one that hangs would keep the process for minutes
 
 
 def main() -> int:
@@ -98,7 +103,7 @@ def main() -> int:
     options = parser.parse_args()
     log_as_json()
     try:
-        return uvloop.run(start(options.kubeconfig, settings()))
+        uvloop.run(start(options.kubeconfig, settings()))
     except SettingsError as error:
         parser.error(str(error))
     except (ClusterError, OSError) as error:

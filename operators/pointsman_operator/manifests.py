@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pointsman_operator.resources import admission, runtimes
+from pointsman_operator.resources import admission, monitoring, runtimes
 
 FOLDER = Path("manifests")
 HEADER = "# Made by: make manifests\n"
@@ -19,11 +19,17 @@ HEADER = "# Made by: make manifests\n"
 def files() -> dict[str, str]:
     """The text of every file, by its path below the folder of manifests."""
     made = dict[str, str]()
-    for folder, documents in (("runtimes", runtimes.documents()), ("admission", admission.documents())):
+    folders = {
+        "runtimes": runtimes.documents(),
+        "admission": admission.documents(),
+        "monitoring": monitoring.documents(),
+    }
+    for folder, documents in folders.items():
         for name, document in documents.items():
             made[f"{folder}/{name}.yaml"] = _text(document)
         listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
         made[f"{folder}/kustomization.yaml"] = _text({**listed, "resources": [f"{name}.yaml" for name in documents]})
+    made["monitoring/rules.yaml"] = _text(monitoring.rules())
     return made
 
 

@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Histogram
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from pointsman.registry.port import Registry
 from pointsman.registry.write_back import WriteBack
@@ -29,18 +30,20 @@ WORKERS = 8
 
 RECONCILES = Counter("pointsman_operator_reconciles", "Reconciles, by how they ended", ["outcome"])
 SECONDS = Histogram("pointsman_operator_reconcile_seconds", "How long a reconcile takes")
-WAITING = Gauge("pointsman_operator_queue", "ModelDeployments that wait to be reconciled")
-DEPLOYMENTS = Gauge("pointsman_operator_modeldeployments", "ModelDeployments in the cluster")
+for _outcome in ("done", "retry", "error"):
+    RECONCILES.labels(_outcome)  # from 0 on, so that the first one of a kind is an increase
 
 
 class Operator:
     """Reconciles all ModelDeployments of a cluster while it runs, and writes while `leads`.
 
-    `caches` and `queue` are there to be looked at.
+    `caches`, `queue` and `is_working` are there to be looked at.
     """
 
     def __init__(self, cluster: Cluster, registry: Registry, settings: Settings, *, leads: Callable[[], bool]) -> None:
         self.queue = WorkQueue[Key]()
+        self.is_working = False
+        """Whether it reconciles: another replica may be the one that does"""
         self.caches = Caches(cluster, self._changed, registry_url=settings.registry_url)
         self._settings = settings
         self._references = References(registry, poll_seconds=settings.registry_poll_seconds, changed=self._changed)
@@ -57,6 +60,11 @@ class Operator:
             again=self._again,
         )
 
+    @property
+    def tags_pending(self) -> int:
+        """ModelDeployments whose outcome is still to be written to the registry."""
+        return self._write_back.pending
+
     async def follow(self) -> None:
         """Remember the cluster, until cancelled. A replica that does not lead does this too, to take over at once."""
         await self.caches.run()
@@ -64,6 +72,7 @@ class Operator:
     async def work(self) -> None:
         """Reconcile, until cancelled. What is under way is broken off: each write is whole, and the next leader sees the rest."""
         await self.caches.known()
+        self.is_working = True
         for key in self.caches.deployments():
             self.queue.add(key)
         log.info("reconciling", modeldeployments=len(self.caches.deployments()))
@@ -84,18 +93,19 @@ class Operator:
     async def _worker(self) -> None:
         while True:
             key = await self.queue.take()
-            WAITING.set(len(self.queue))
+            clear_contextvars()
+            bind_contextvars(object="/".join(key))
             try:
                 with SECONDS.time():
                     await self._reconciler.reconcile(key)
             except ClusterError as error:
                 seconds = self.queue.failed(key)
                 RECONCILES.labels("retry").inc()
-                log.warning("retry", object="/".join(key), seconds=seconds, error=str(error))
+                log.warning("retry", seconds=seconds, error=str(error))
             except Exception:  # one object's trouble must not end the others' reconciles
                 self.queue.failed(key)
                 RECONCILES.labels("error").inc()
-                log.exception("a reconcile failed", object="/".join(key))
+                log.exception("a reconcile failed")
             else:
                 self.queue.done(key)
                 RECONCILES.labels("done").inc()
@@ -104,13 +114,11 @@ class Operator:
         """Look at everything now and then: what no event tells of is seen too."""
         while True:
             await asyncio.sleep(self._settings.resync_seconds)
-            keys = self.caches.deployments()
-            DEPLOYMENTS.set(len(keys))
-            for key in keys:
+            for key in self.caches.deployments():
                 self.queue.add(key)
 
     def _changed(self, key: Key) -> None:
-        if key[1]:
+        if key[1] and self.is_working:
             self.queue.add(key)
 
     def _again(self, key: Key, seconds: float) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
+from structlog.contextvars import bind_contextvars
 
 from pointsman.api.conditions import Condition
 from pointsman.api.model_deployment import ModelDeployment
@@ -60,6 +61,7 @@ class Reconciler:
             self._write_back.end(self._tag(key), datetime.now(UTC))
             self._prober.want("/".join(key), {}, lambda: None)
             return  # what it owned goes with it
+        bind_contextvars(generation=seen.deployment["metadata"].get("generation"))
         deployment = read(seen.deployment)
         if isinstance(deployment, Unreadable):
             await self._say(seen, _unreadable(seen, deployment))
@@ -98,13 +100,7 @@ class Reconciler:
         generation = int(seen.deployment["metadata"].get("generation", 0))
         status = written(told, seen.status, generation=generation, now=seen.now)
         for each in happened(seen.status, status):
-            log.info(
-                "happened",
-                object=f"{seen.namespace}/{seen.name}",
-                generation=generation,
-                reason=each.reason,
-                message=each.message,
-            )
+            log.info("happened", reason=each.reason, message=each.message)
             await self._writer.tell(seen, each)
         await self._writer.status(seen, status)
         if self._settings.registry_tag:

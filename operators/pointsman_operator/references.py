@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import structlog
+from prometheus_client import Counter
 
 from pointsman.api.model_deployment import ModelDeployment, ModelReference
 from pointsman.api.reasons import Reason
@@ -38,6 +39,9 @@ log = structlog.get_logger()
 IN_THE_REGISTRY = "models:/"
 AT_ONCE = 4
 """Questions under way at the same time"""
+QUESTIONS = Counter("pointsman_operator_registry_questions", "Questions to the model registry", ["outcome"])
+for _outcome in ("answered", "unreachable"):
+    QUESTIONS.labels(_outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +109,8 @@ class References:
             before = self._files.get(uri), self._troubles.get(uri)
             async with self._slots:
                 files, trouble = await asyncio.to_thread(self._ask, uri, before[0])
+            away = trouble is not None and trouble.reason == Reason.RegistryUnreachable
+            QUESTIONS.labels("unreachable" if away else "answered").inc()
             if (files, trouble) != before:
                 self._remember(uri, files, trouble)
                 log.info("registry", uri=uri, version=files and files.version, trouble=trouble and trouble.message)

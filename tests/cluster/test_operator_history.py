@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,6 +127,7 @@ def test_a_version_that_never_served_is_kept_with_its_reason_and_told_once_over_
     ) as second_operator:
         wait_for("it has looked at everything again and again", lambda: second_operator.reconciled() > 5)
         assert second_operator.written() == {}
+        assert "pointsman_operator_registry_tags_pending 0.0" in second_operator.scrape()
         assert '"tagged"' not in second_operator.log.read_text()
 
     assert seen(simulated, namespace) == before
@@ -143,3 +149,40 @@ def test_a_first_version_that_fails_its_probe_is_told_in_the_registry(
         lambda: ": ProbeFailed: " in (tag("1", "unknown-to-its-server") or ""),
     )
     assert events(simulated, namespace) == [("Warning", "ProbeFailed")]
+
+
+def test_what_is_logged_of_a_reconcile_names_the_object_and_its_generation(
+    simulated: Cluster, operator: Operator, namespace: str, registered: Register
+) -> None:
+    simulated.apply(model_deployment("fraud", namespace, model={"uri": registered()}))
+    ready(simulated, namespace)
+
+    records = [json.loads(line) for line in operator.log.read_text().splitlines()]
+    mine = [each for each in records if each.get("object") == f"{namespace}/fraud"]
+    assert [each["event"] for each in mine] == ["happened"]
+    assert {each["generation"] for each in mine} == {1}
+    of_reconciles = [each for each in records if each["event"] in ("happened", "retry", "a reconcile failed")]
+    assert all({"object", "generation"} <= each.keys() for each in of_reconciles)
+
+
+def test_it_ends_within_seconds_of_being_told_to_though_the_registry_hangs(
+    simulated: Cluster, namespace: str, probes: str, tmp_path: Path
+) -> None:
+    operators.installed(simulated)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.listen(64)
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        settings = {"POINTSMAN_LEADER_ELECTION": "true"}
+        with operators.operator(simulated, tmp_path, registry=address, probes=probes, environment=settings) as running:
+            simulated.apply(model_deployment("fraud", namespace, model={"uri": f"models:/{namespace}@champion"}))
+            says(simulated, namespace, "Resolving", status="Unknown")
+            asked, _ = silent.accept()  # it waits for an answer
+            with asked:
+                began = time.monotonic()
+                os.kill(running.process.pid, signal.SIGTERM)
+                assert running.process.wait(timeout=20) == 0
+                seconds = time.monotonic() - began
+            print(f"\nit ended {seconds:.1f} s after SIGTERM")  # noqa: T201
+            assert seconds < 10
+    [lease] = simulated.list("lease", operators.NAMESPACE)
+    assert not lease["spec"].get("holderIdentity"), "another replica may lead at once"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -78,6 +79,15 @@ class Caches:
     def _parts(self) -> Iterator[asyncio.Event]:
         yield from (follower.known for follower in self._followers.values())
         yield from (self._looked_for_kserve, self._versions.known)
+
+    def silent_seconds(self) -> dict[str, float]:
+        """For how long the API server has said nothing, by kind. It says something every minute."""
+        now = time.monotonic()
+        return {name: now - follower.heard_at for name, follower in self._followers.items()}
+
+    def statuses(self) -> Iterator[Raw]:
+        """What all ModelDeployments say of themselves."""
+        return (raw.get("status") or {} for raw in self._followers[MODEL_DEPLOYMENT.name].memory)
 
     def deployments(self) -> list[Key]:
         """All ModelDeployments."""

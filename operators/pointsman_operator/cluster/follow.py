@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -40,6 +41,8 @@ class Follower:
         """Set once the memory holds all there is"""
         self.is_there = False
         """Whether the cluster has the kind"""
+        self.heard_at = time.monotonic()
+        """When the API server last said anything of the kind, were it that nothing has changed"""
         self._cluster, self._selectors = cluster, selectors
         self._heard, self._appeared = heard, appeared
 
@@ -51,6 +54,7 @@ class Follower:
                 if not version:
                     version = await self._list()
                 async for type_, raw in self._cluster.watch(self.kind, version, self._selectors):
+                    self.heard_at = time.monotonic()
                     version, failures = str(raw["metadata"]["resourceVersion"]), 0
                     self._hear(type_, raw)
             except Gone:
@@ -77,6 +81,7 @@ class Follower:
         self._now(there=False)
 
     def _now(self, *, there: bool) -> None:
+        self.heard_at = time.monotonic()
         news = there != self.is_there or not self.known.is_set()
         self.is_there = there
         self.known.set()

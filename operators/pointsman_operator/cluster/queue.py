@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -16,8 +17,8 @@ class WorkQueue(Generic[K]):
     """Keys in the order in which they came. A key that is added while it is worked on is worked on once more."""
 
     def __init__(self) -> None:
-        self._waiting = dict[K, None]()
-        self._busy, self._again = set[K](), set[K]()
+        self._waiting, self._busy = dict[K, float](), dict[K, float]()
+        self._again = set[K]()
         self._failures = dict[K, int]()
         self._timers = dict[K, asyncio.TimerHandle]()
         self._added = asyncio.Event()
@@ -30,7 +31,7 @@ class WorkQueue(Generic[K]):
         if key in self._busy:
             self._again.add(key)
             return
-        self._waiting[key] = None
+        self._waiting.setdefault(key, time.monotonic())
         self._added.set()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -49,8 +50,7 @@ class WorkQueue(Generic[K]):
             self._added.clear()
             await self._added.wait()
         key = next(iter(self._waiting))
-        del self._waiting[key]
-        self._busy.add(key)
+        self._busy[key] = self._waiting.pop(key)
         return key
 
     def done(self, key: K) -> None:
@@ -68,12 +68,18 @@ class WorkQueue(Generic[K]):
         return seconds
 
     @property
+    def oldest_seconds(self) -> float:
+        """How long ago the key was added that waits longest, or is being worked on; 0 where there is none."""
+        since = [*self._waiting.values(), *self._busy.values()]
+        return time.monotonic() - min(since) if since else 0.0
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits to be worked on at once, and nobody works."""
         return not self._waiting and not self._busy
 
     def _free(self, key: K) -> None:
-        self._busy.discard(key)
+        self._busy.pop(key, None)
         if key in self._again:
             self._again.discard(key)
             self.add(key)
