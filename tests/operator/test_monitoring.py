@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from pointsman_images import debian
+from pointsman_images.cache import Missing
 from pointsman_operator.resources.monitoring import ALERTS, documents, rules
 
 MONITORING = Path(__file__).parents[2] / "manifests" / "monitoring"
@@ -22,9 +24,15 @@ BY_NAME = {alert.name: alert for alert in ALERTS}
 def promtool() -> Callable[..., str]:
     program = shutil.which("promtool")
     if program is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("promtool is needed: on Debian or Ubuntu, apt-get install prometheus", pytrace=False)
-        pytest.skip("NOT TESTED: promtool is not here: on Debian or Ubuntu, apt-get install prometheus")
+        try:
+            content = debian.unpacked(("prometheus",), lambda line: None)
+        except Missing as missing:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"promtool is needed: {missing}", pytrace=False)
+            pytest.skip(
+                f"NOT TESTED: promtool is not here (on Debian or Ubuntu, apt-get install prometheus): {missing}"
+            )
+        program = str(content / "usr" / "bin" / "promtool")
 
     def run(*arguments: str) -> str:
         ran = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)

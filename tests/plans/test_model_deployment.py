@@ -121,6 +121,7 @@ def test_the_old_revision_goes_when_no_graph_uses_it_any_more() -> None:
 def test_a_new_version_that_fails_leaves_the_old_one_serving_and_asks_for_someone() -> None:
     failing = but(wanted=TWO, running={ONE.digest: ANSWERS, TWO.digest: FAILS})
     assert (planned(failing).serve, planned(failing).answers) == (ONE, True)
+    assert planned(failing).told.fields["trafficPercent"] == 100
     assert said(failing, "ModelReady") == ("True", "ModelServing")
     assert said(failing) == ("False", "Crashing")
     assert condition(failing).message == "version 1 goes on serving, version 2 fails: exit code 1: no space left"

@@ -52,7 +52,7 @@ FIELDS: Mapping[str, tuple[StatusField, ...]] = {
         _field("version", "string", "The version that serves, as the registry names it."),
         _field("digest", "string", "The digest of the model that serves."),
         _field("revision", "string", "The revision that serves."),
-        _field("trafficPercent", "integer", "The share of traffic that the newest revision gets."),
+        _field("trafficPercent", "integer", "The share of traffic that this revision gets."),
         _field("replicas", "integer", "Replicas that are ready."),
         _field("url", "string", "Where Open Inference Protocol is spoken."),
     ),

@@ -164,7 +164,7 @@ def decide(observed: Observed, now: datetime) -> Plan:
                 "revision": serve.revision if serve else None,
                 "source": (serve.source or None) if serve else None,
                 "shape": (serve.shape or None) if serve else None,
-                "trafficPercent": None if serve is None else 100 if _is_newest(observed, serve) else 0,
+                "trafficPercent": None if serve is None else 100,
                 "replicas": _replicas(observed, serve),
                 "history": grown(
                     observed.history, wanted=observed.wanted, serve=serve, failed=_failed(observed, serve), now=now
