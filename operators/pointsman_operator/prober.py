@@ -18,6 +18,8 @@ from pointsman_operator.seen import Probe
 
 AGAIN_SECONDS = 2.0
 """Between two questions to a revision that has not answered"""
+AT_ONCE = 64
+"""Revisions that are asked at the same time; an operator that starts anew asks all there are"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,9 @@ class Prober:
     """Asks all revisions that wait for it. `changed` is told of the one that asked, when the answer is another."""
 
     def __init__(self, *, seconds: float) -> None:
-        self._http = httpx2.AsyncClient(timeout=seconds, trust_env=False, verify=False)
+        timeout = httpx2.Timeout(seconds, pool=None)  # its turn is waited for without an end: that says nothing of a model
+        self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=False)
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks = dict[tuple[str, str], asyncio.Task[None]]()
         self._said = dict[tuple[str, str], Probe]()
 
@@ -60,7 +64,8 @@ class Prober:
 
     async def _ask_until_it_answers(self, key: tuple[str, str], target: Target, changed: Callable[[], None]) -> None:
         while True:
-            said = await self._ask(target)
+            async with self._slots:
+                said = await self._ask(target)
             if said != self._said.get(key):
                 self._said[key] = said
                 changed()
