@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pointsman.api.model_deployment import ModelDeployment
+from pointsman.api.values import Quantity
 from pointsman.deployments.plan import Plan
 from pointsman_operator import names
 from pointsman_operator.resources import scaling, surroundings, traffic
 from pointsman_operator.resources.inference_service import inference_service, shape
 from pointsman_operator.seen import DEPLOYMENT, MADE, Child, Kind, Raw, Scale, Seen
+
+WHOLE = frozenset({"selector", "podSelector", "namespaceSelector", "labelSelector", "nodeSelector"})
+"""Maps that mean something else with anything beside what is wanted"""
+AMOUNTS = frozenset({"limits", "requests", "averageValue", "sizeLimit"})
+"""Quantities: 1024Mi is kept as 1Gi"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +86,13 @@ def writes(wanted: Desired, seen: Seen) -> Writes:
 
 
 def is_part(wanted: object, found: object) -> bool:
-    """Whether everything that is wanted is found: maps hold at least as much, lists as many and each at its place."""
+    """Whether everything that is wanted is found: maps hold at least as much, lists as many and each at its place.
+
+    A map of WHOLE holds nothing else. What is empty may be missing, and AMOUNTS may be written in another way: so the API server
+    keeps them.
+    """
     if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(
-            key in found and is_part(value, found[key]) for key, value in wanted.items()
-        )
+        return isinstance(found, Mapping) and all(_holds(found, key, value) for key, value in wanted.items())
     if isinstance(wanted, list | tuple):
         return (
             isinstance(found, list | tuple)
@@ -94,17 +102,31 @@ def is_part(wanted: object, found: object) -> bool:
     return wanted == found
 
 
+def _holds(found: Mapping[str, object], key: str, value: object) -> bool:
+    if key not in found:
+        return value in ({}, [])
+    if key in WHOLE:
+        return value == found[key]
+    if key in AMOUNTS:
+        return is_part(_amounts(value), _amounts(found[key]))
+    return is_part(value, found[key])
+
+
+def _amounts(value: object) -> object:
+    """As numbers, where they are amounts."""
+    if isinstance(value, Mapping):
+        return {key: _amounts(each) for key, each in value.items()}
+    try:
+        return Quantity.of(value).value
+    except ValueError:
+        return value
+
+
 def _differs(child: Child, seen: Seen) -> bool:
     found = seen.one(child.kind, child.name)
     if found is not None and found["metadata"].get("deletionTimestamp"):
         return False  # its end is an event, and then it is made anew
-    return found is None or not is_part(_without_empty(child.document), found)
-
-
-def _without_empty(document: Raw) -> Raw:
-    """The API server does not keep a map that holds nothing."""
-    metadata = {name: value for name, value in document["metadata"].items() if value != {}}
-    return {**document, "metadata": metadata}
+    return found is None or not is_part(child.document, found)
 
 
 def _no_longer_wanted(wanted: Desired, seen: Seen) -> Iterator[tuple[Kind, Raw]]:

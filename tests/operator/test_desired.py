@@ -77,6 +77,23 @@ def test_what_somebody_changed_of_ours_is_written_again_and_what_they_added_is_l
     assert [child.name for child in writes(served.desired(), served.seen()).apply] == ["fraud"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("Service", "selector"), ("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector")],
+)
+def test_what_somebody_adds_to_what_selects_pods_is_written_again(
+    world: Callable[..., Any], kind: str, field: str
+) -> None:
+    served = world().serve()
+    made = served.objects[kind]["fraud"]
+    selector = made["spec"][field]
+    added = {**selector, "theirs": "1"} if kind == "Service" else {"matchLabels": {**selector["matchLabels"], "a": "1"}}
+
+    made["spec"] = {**made["spec"], field: added}
+
+    assert [child.kind.name for child in writes(served.desired(), served.seen()).apply] == [kind]
+
+
 def test_what_is_not_controlled_by_it_is_never_deleted(world: Callable[..., Any]) -> None:
     served = world().serve()
     theirs = {"metadata": {"name": "theirs", "labels": {"pointsman.dev/modeldeployment": "fraud"}, "uid": "u-9"}}
@@ -212,6 +229,12 @@ def test_what_a_runtime_does_not_do_of_batching_is_said(world: Callable[..., Any
         ([1], [1, 2], False),
         ([{"a": 1}], [{"a": 1, "b": 2}], True),
         ("1", 1, False),
+        ({"a": {}, "b": []}, {}, True),
+        ({"averageValue": "1024Mi"}, {"averageValue": "1Gi"}, True),
+        ({"limits": {"cpu": "0.5"}}, {"limits": {"cpu": "500m", "memory": "1Gi"}}, True),
+        ({"limits": {"cpu": "0.5"}}, {"limits": {"cpu": "501m"}}, False),
+        ({"version": "1.0"}, {"version": "1"}, False),
+        ({"nodeSelector": {"gpu": "a100"}}, {"nodeSelector": {"gpu": "a100", "theirs": "1"}}, False),
     ],
 )
 def test_a_part_is_all_of_a_map_and_every_place_of_a_list(wanted: object, found: object, holds: bool) -> None:
