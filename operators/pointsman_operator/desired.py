@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman.api.values import Quantity
 from pointsman.deployments.plan import Plan
-from pointsman_operator import names
 from pointsman_operator.resources import scaling, surroundings, traffic
 from pointsman_operator.resources.inference_service import inference_service, shape
 from pointsman_operator.seen import DEPLOYMENT, MADE, Child, Kind, Raw, Scale, Seen
@@ -50,9 +49,7 @@ def desired(deployment: ModelDeployment, plan: Plan, seen: Seen, *, drain: timed
     owner, spec, now_shape = seen.deployment, deployment.spec, shape(deployment.spec)
     rendered = [pinned for pinned in plan.run if pinned.shape == now_shape]
     kept = {pinned.revision for pinned in plan.run if pinned.shape != now_shape}
-    leaving, until = _draining(plan, drain)
-    if leaving is not None and until > seen.now:
-        kept.add(leaving)
+    draining = _draining(plan, drain, seen.now)
     found = [
         *(inference_service(owner, deployment, pinned) for pinned in rendered),
         traffic.service(owner, spec, plan.serve),
@@ -66,8 +63,8 @@ def desired(deployment: ModelDeployment, plan: Plan, seen: Seen, *, drain: timed
     return Desired(
         children=tuple(each for each in found if each is not None),
         scales=tuple(each for each in scales if each is not None),
-        kept=frozenset(kept),
-        look_again=until if leaving is not None and until > seen.now else None,
+        kept=frozenset({*kept, *draining}),
+        look_again=min(draining.values(), default=None),
     )
 
 
@@ -131,21 +128,26 @@ def _differs(child: Child, seen: Seen) -> bool:
 
 def _no_longer_wanted(wanted: Desired, seen: Seen) -> Iterator[tuple[Kind, Raw]]:
     known = {(child.kind.name, child.name) for child in wanted.children}
+    kept = {f"{seen.name}-{revision}" for revision in wanted.kept}
     for kind in MADE:
         for raw in seen.of(kind):
             metadata = raw["metadata"]
             if (
                 seen.is_ours(raw)
                 and (kind.name, metadata["name"]) not in known
-                and metadata.get("labels", {}).get(names.REVISION) not in wanted.kept
+                and metadata["name"] not in kept
                 and not metadata.get("deletionTimestamp")
             ):
                 yield kind, raw
 
 
-def _draining(plan: Plan, drain: timedelta) -> tuple[str | None, datetime]:
-    """The revision that served before this one, and until when it stays for what is under way there."""
-    for entry in reversed(plan.told.fields["history"]):
-        if plan.serve is not None and "servedUntil" in entry and entry.get("revision") != plan.serve.revision:
-            return str(entry.get("revision")), datetime.fromisoformat(str(entry["servedUntil"])) + drain
-    return None, datetime.min.replace(tzinfo=UTC)
+def _draining(plan: Plan, drain: timedelta, now: datetime) -> dict[str, datetime]:
+    """The revisions that served before this one, and until when each stays for what is under way there."""
+    if plan.serve is None:
+        return {}
+    ends = {
+        str(entry.get("revision")): datetime.fromisoformat(str(entry["servedUntil"])) + drain
+        for entry in plan.told.fields["history"]
+        if "servedUntil" in entry and entry.get("revision") != plan.serve.revision
+    }
+    return {revision: until for revision, until in ends.items() if until > now}

@@ -34,7 +34,9 @@ class Prober:
     """Asks all revisions that wait for it. `changed` is told of the one that asked, when the answer is another."""
 
     def __init__(self, *, seconds: float) -> None:
-        timeout = httpx2.Timeout(seconds, pool=None)  # its turn is waited for without an end: that says nothing of a model
+        timeout = httpx2.Timeout(
+            seconds, pool=None
+        )  # its turn is waited for without an end: that says nothing of a model
         self._http = httpx2.AsyncClient(timeout=timeout, trust_env=False, verify=False)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._tasks = dict[tuple[str, str], asyncio.Task[None]]()

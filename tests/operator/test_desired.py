@@ -132,6 +132,36 @@ def test_traffic_moves_when_the_new_revision_answers_and_the_old_one_is_drained(
     assert served.desired().look_again is None
 
 
+def test_every_revision_is_drained_for_its_time_however_soon_the_next_one_serves(world: Callable[..., Any]) -> None:
+    served = world().serve()
+    first = served.pinned.revision
+    for version in (2, 3):
+        served.now += timedelta(seconds=20)
+        served.version(version)
+        served.step()
+        served.answer()
+        served.step()
+
+    assert f"fraud-{first}" in served.objects["InferenceService"], "traffic left it 20 seconds ago"
+    assert served.desired().look_again == served.now + timedelta(seconds=10)
+    served.now += timedelta(seconds=11)
+    served.step()
+    assert f"fraud-{first}" not in served.objects["InferenceService"]
+    assert len(served.objects["InferenceService"]) == 2
+
+
+def test_a_revision_that_serves_on_stays_whatever_somebody_makes_of_its_labels(world: Callable[..., Any]) -> None:
+    served = world().serve()
+    first = served.pinned.revision
+    served.change(resources={"limits": {"memory": "2Gi"}})
+    served.step()
+    raw = served.objects["InferenceService"][f"fraud-{first}"]
+
+    raw["metadata"] = {**raw["metadata"], "labels": {**raw["metadata"]["labels"], "pointsman.dev/revision": "theirs"}}
+
+    assert writes(served.desired(), served.seen()).delete == ()
+
+
 def test_other_resources_make_another_revision_and_another_number_of_replicas_does_not(
     world: Callable[..., Any],
 ) -> None:
