@@ -6,10 +6,11 @@ Objects are plain JSON values. Every request that fails raises one of the errors
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Self
 
-import httpx2
+import aiohttp
 import orjson
 
 from pointsman_operator.names import MANAGER
@@ -24,6 +25,8 @@ SILENT_SECONDS = 120.0
 CONNECTIONS = 64
 UNDECLARED = "failed to create typed patch object"
 """How server-side apply says that a field is not in the schema: with the status 500, as if it were the server's fault"""
+TOKEN_SECONDS = 20.0
+"""For which a token is used before it is asked for again"""
 
 
 class ClusterError(Exception):
@@ -56,11 +59,11 @@ class Cluster:
     def __init__(
         self, *, url: str, context: ssl.SSLContext | bool, credentials: Any = None, namespace: str = "default"
     ) -> None:
-        limits = httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        self._credentials = credentials
+        self._url, self._context, self._credentials = url.rstrip("/"), context, credentials
+        self._authorised, self._until = dict[str, str](), 0.0
+        self._http: aiohttp.ClientSession
         self.namespace = namespace
         """The one that is meant where none is named"""
-        self._http = httpx2.AsyncClient(base_url=url, verify=context, timeout=SECONDS, limits=limits, trust_env=False)
 
     @classmethod
     def configured(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
@@ -85,10 +88,12 @@ class Cluster:
         return cls(url=configuration.host, context=trust, credentials=configuration, namespace=namespace)
 
     async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._context, limit=CONNECTIONS)
+        self._http = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=SECONDS))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     async def get(self, path: str) -> Raw:
         """What stands at an address. Raises NotFound."""
@@ -124,19 +129,23 @@ class Cluster:
             "timeoutSeconds": str(WATCH_SECONDS),
             **selectors,
         }
-        timeout = httpx2.Timeout(SECONDS, read=SILENT_SECONDS)
+        timeout = aiohttp.ClientTimeout(sock_connect=SECONDS, sock_read=SILENT_SECONDS)
+        url = self._url + _address(kind)
         try:
-            async with self._http.stream(
-                "GET", _address(kind), params=asked, headers=self._headers(), timeout=timeout
-            ) as answer:
-                if answer.status_code != 200:
-                    raise _error(answer.status_code, await answer.aread(), f"watch {kind.plural}")
-                async for line in answer.aiter_lines():
-                    event = orjson.loads(line)
-                    if event["type"] == "ERROR":
-                        raise _error(int(event["object"].get("code", 500)), orjson.dumps(event["object"]), kind.plural)
-                    yield event["type"], event["object"]
-        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            async with self._http.get(url, params=asked, headers=self._headers(), timeout=timeout) as answer:
+                if answer.status != 200:
+                    raise _error(answer.status, await answer.read(), f"watch {kind.plural}")
+                try:
+                    async for line in _lines(answer.content):
+                        event = orjson.loads(line)
+                        if event["type"] == "ERROR":
+                            code = int(event["object"].get("code", 500))
+                            raise _error(code, orjson.dumps(event["object"]), kind.plural)
+                        yield event["type"], event["object"]
+                finally:
+                    if answer.connection is not None and answer.connection.transport is not None:
+                        answer.connection.transport.abort()  # no answer to a goodbye is waited for
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(f"watch {kind.plural}: {type(error).__name__}") from error
 
     async def apply(self, kind: Kind, document: Raw, *, force: bool) -> Raw:
@@ -215,22 +224,34 @@ class Cluster:
         content: bytes | None = None,
         type_: str | None = None,
     ) -> bytes:
-        headers = self._headers() | ({"Content-Type": type_} if type_ is not None else {})
+        headers = {**self._headers(), "Accept": "application/json", **({"Content-Type": type_} if type_ is not None else {})}
         try:
-            answer = await self._http.request(method, path, params=params, content=content, headers=headers)
-        except httpx2.HTTPError as error:
+            async with self._http.request(
+                method, self._url + path, params=params, data=content, headers=headers
+            ) as answer:
+                body = await answer.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
-        if answer.status_code >= 300:
-            raise _error(answer.status_code, answer.content, f"{method} {path}")
-        return answer.content
+        if answer.status >= 300:
+            raise _error(answer.status, body, f"{method} {path}")
+        return body
 
-    def _headers(self) -> dict[str, str]:
-        """The token is asked for each time: in a pod it is renewed every hour."""
-        found = {"Accept": "application/json"}
-        for setting in self._credentials.auth_settings().values() if self._credentials is not None else ():
-            if setting["in"] == "header" and setting["value"]:
-                found[setting["key"]] = setting["value"]
-        return found
+    def _headers(self) -> Mapping[str, str]:
+        """Who this is. The token is asked for now and then: in a pod it is renewed every hour."""
+        if self._credentials is not None and time.monotonic() > self._until:
+            found = [each for each in self._credentials.auth_settings().values() if each["in"] == "header"]
+            self._authorised = {each["key"]: each["value"] for each in found if each["value"]}
+            self._until = time.monotonic() + TOKEN_SECONDS
+        return self._authorised
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Lines of any length."""
+    rest = b""
+    async for piece in content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            yield line
 
 
 def _is_in_a_pod(configuration: Any) -> bool:
