@@ -14,12 +14,13 @@ from prometheus_client import Counter
 
 from pointsman.api.reasons import Reason
 from pointsman.deployments.plan import Unresolved
+from pointsman_operator import names
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster, ClusterError, Conflict, NotFound, Refused
 from pointsman_operator.desired import Writes
 from pointsman_operator.happened import Happened
 from pointsman_operator.names import MANAGER
-from pointsman_operator.seen import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Child, Kind, Seen
+from pointsman_operator.seen import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Child, Kind, Raw, Seen
 
 WRITES = Counter("pointsman_operator_writes", "Writes to the API server", ["kind", "verb"])
 
@@ -95,6 +96,12 @@ class Writer:
         except (NotFound, Refused, Conflict):
             return  # its namespace is being deleted, or it was told before
 
+    async def label(self, kind: Kind, metadata: Raw, owner: str) -> None:
+        """Give an object of a ModelDeployment its labels back. A watch tells of it."""
+        self._begin(kind, "label")
+        labels = {"metadata": {"labels": names.labels(owner)}}
+        await self._cluster.merge(kind, metadata["namespace"], metadata["name"], labels)
+
     def _begin(self, kind: Kind, verb: str) -> None:
         """Before each write."""
         if not self._leads():
@@ -104,17 +111,24 @@ class Writer:
     async def _apply(self, child: Child, seen: Seen) -> Unresolved | None:
         found = seen.one(child.kind, child.name)
         is_ours = found is not None and seen.is_ours(found)
-        self._begin(child.kind, "apply")
         try:
-            raw = await self._cluster.apply(child.kind, child.document, force=is_ours)
+            try:
+                await self._write(child, force=is_ours)
+            except Conflict:  # with somebody's field: ours are found by their label, which somebody may have taken away
+                if not seen.is_ours(await self._cluster.read(child.kind, seen.namespace, child.name)):
+                    raise
+                await self._write(child, force=True)
         except Conflict as error:
             message = f'the {child.kind.name} "{child.name}" belongs to someone else: delete or rename it: {error}'
             return Unresolved(reason=Reason.NameTaken, message=message)
         except Refused as error:
             message = f'the {child.kind.name} "{child.name}" is refused: {error}'
             return Unresolved(reason=Reason.WriteRefused, message=message)
-        self._caches.wrote(child.kind, raw)
         return None
+
+    async def _write(self, child: Child, *, force: bool) -> None:
+        self._begin(child.kind, "apply")
+        self._caches.wrote(child.kind, await self._cluster.apply(child.kind, child.document, force=force))
 
     async def _scale(self, namespace: str, name: str, replicas: int) -> None:
         self._begin(DEPLOYMENT, "scale")

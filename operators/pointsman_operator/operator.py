@@ -22,6 +22,7 @@ from pointsman_operator.prober import Prober
 from pointsman_operator.reconcile import Reconciler
 from pointsman_operator.references import References
 from pointsman_operator.settings import Settings
+from pointsman_operator.strays import Strays
 
 log = structlog.get_logger()
 
@@ -46,13 +47,15 @@ class Operator:
         """Whether it reconciles: another replica may be the one that does"""
         self.caches = Caches(cluster, self._changed, registry_url=settings.registry_url)
         self._settings = settings
+        writer = Writer(cluster, self.caches, leads=leads)
+        self._strays = Strays(cluster, self.caches, writer)
         self._references = References(registry, poll_seconds=settings.registry_poll_seconds, changed=self._changed)
         self._write_back = WriteBack(registry)
         self._prober = Prober(seconds=settings.probe_seconds)
         self._reconciler = Reconciler(
             settings=settings,
             caches=self.caches,
-            writer=Writer(cluster, self.caches, leads=leads),
+            writer=writer,
             references=self._references,
             nodes=Nodes(cluster),
             write_back=self._write_back,
@@ -113,6 +116,7 @@ class Operator:
     async def _resync(self) -> None:
         """Look at everything now and then: what no event tells of is seen too."""
         while True:
+            await self._strays.find()
             await asyncio.sleep(self._settings.resync_seconds)
             for key in self.caches.deployments():
                 self.queue.add(key)

@@ -23,6 +23,7 @@ from harness.model_deployments import URI
 from harness.operator import Operator
 from harness.real import real_node as real_world
 from harness.simulated import simulated as simulated_world
+from harness.simulated import unattended as unattended_world
 from harness.waiting import wait_for
 from pointsman.models.artifact import digest_of
 from pointsman_images.cache import Missing, Say
@@ -62,6 +63,14 @@ def _started(start: Start, say: Say, request: pytest.FixtureRequest) -> Iterator
 def simulated(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A real control plane with KServe, on simulated nodes."""
     yield from _started(simulated_world, say, request)
+
+
+@pytest.fixture(scope="session")
+def unattended(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A real control plane with KServe's definitions, our manifests, and nobody else: for many objects."""
+    for cluster in _started(unattended_world, say, request):
+        operators.installed(cluster)
+        yield cluster
 
 
 @pytest.fixture(scope="session")

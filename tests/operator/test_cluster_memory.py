@@ -67,6 +67,15 @@ def test_an_object_that_changes_its_label_changes_its_owner() -> None:
     assert (names(memory), names(memory, "other")) == ([], ["a"])
 
 
+def test_an_object_belongs_to_what_controls_it_whatever_its_label_says() -> None:
+    memory = Memory()
+    owner = {"apiVersion": "pointsman.dev/v1alpha1", "kind": "ModelDeployment", "name": "fraud", "controller": True}
+
+    memory.put(pod("a", 1, owner="other", ownerReferences=[owner]))
+
+    assert (names(memory), names(memory, "other")) == (["a"], [])
+
+
 def test_who_manages_which_field_is_not_remembered() -> None:
     memory = Memory()
     memory.put(pod("a", 1))

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pointsman_operator import names
-from pointsman_operator.seen import Raw
+from pointsman_operator.seen import MODEL_DEPLOYMENT, Raw
 
 Key = tuple[str, str]
 """Namespace (empty where there is none) and name"""
 TOMBSTONES = 10_000
+_OWNER = MODEL_DEPLOYMENT.name, MODEL_DEPLOYMENT.api_version
 
 
 class Memory:
-    """All objects of a kind, found by key and by the ModelDeployment that they carry the label of."""
+    """All objects of a kind, found by key and by the ModelDeployment that they belong to."""
 
     def __init__(self) -> None:
         self._objects = dict[Key, Raw]()
@@ -36,7 +37,7 @@ class Memory:
         return self._objects.get(key)
 
     def of(self, owner: Key) -> list[Raw]:
-        """What carries the label of a ModelDeployment, by name."""
+        """What belongs to a ModelDeployment, by name."""
         return [raw for _, raw in sorted(self._of.get(owner, {}).items())]
 
     def put(self, raw: Raw) -> bool:
@@ -93,9 +94,23 @@ def key_of(raw: Raw) -> Key:
 
 
 def owner_of(raw: Raw) -> Key:
-    """The ModelDeployment that an object carries the label of; for all others, and for ModelDeployments, no name."""
-    labels = raw["metadata"].get("labels") or {}
-    return str(raw["metadata"].get("namespace", "")), str(labels.get(names.DEPLOYMENT, ""))
+    """The ModelDeployment that controls an object, whatever its label says; else the one that its label names.
+
+    For all others, and for ModelDeployments, no name.
+    """
+    metadata = raw["metadata"]
+    owner = controller_of(raw)
+    name = owner["name"] if owner is not None else (metadata.get("labels") or {}).get(names.DEPLOYMENT, "")
+    return str(metadata.get("namespace", "")), str(name)
+
+
+def controller_of(raw: Raw) -> Raw | None:
+    """What an object says of the ModelDeployment that controls it."""
+    for owner in raw["metadata"].get("ownerReferences", ()):
+        if owner.get("controller") and (owner["kind"], owner["apiVersion"]) == _OWNER:
+            found: Raw = owner
+            return found
+    return None
 
 
 def version_of(raw: Raw) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import certificates
+from harness import audit, certificates
 from harness.certificates import Authority, Certificate
 from harness.runs import Run
 
@@ -130,7 +130,13 @@ def api_server(program: Path, addresses: Addresses, keys: Keys) -> list[str | Pa
     ]
 
 
-def controller_manager(program: Path, addresses: Addresses, keys: Keys, node_grace: str) -> list[str | Path]:
+UNATTENDED = ("garbage-collector-controller", "namespace-controller", "serviceaccount-controller")
+"""The controllers that are left where there are no nodes: what ends takes along what it owns"""
+
+
+def controller_manager(
+    program: Path, addresses: Addresses, keys: Keys, node_grace: str, controllers: Sequence[str] = ("*",)
+) -> list[str | Path]:
     """The controller-manager's command; `node_grace` is how long a silent node counts as ready."""
     return [
         program,
@@ -140,6 +146,7 @@ def controller_manager(program: Path, addresses: Addresses, keys: Keys, node_gra
         f"--cluster-signing-cert-file={keys.authority.files.certificate}",
         f"--cluster-signing-key-file={keys.authority.files.key}",
         "--use-service-account-credentials",
+        f"--controllers={','.join(controllers)}",
         "--allocate-node-cidrs=false",
         "--kube-api-qps=500",  # with the default a namespace's ServiceAccount comes ten seconds late
         "--kube-api-burst=1000",
@@ -168,18 +175,25 @@ def start(
     *,
     seed: Path,
     node_grace: str,
+    nodes: bool = True,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Start all four on a copy of the seed, and return when the API server is ready; `meanwhile` runs before that."""
+    """Start all four on a copy of the seed, and return when the API server is ready; `meanwhile` runs before that.
+
+    Without `nodes` there is no scheduler, and only the controllers that need none.
+    """
     data = run.path("state", "etcd")
     shutil.copytree(seed, data)
     launch("etcd", etcd(programs["etcd"], addresses, data))
-    launch("kube-apiserver", api_server(programs["kube-apiserver"], addresses, keys))  # it waits for etcd
+    server = api_server(programs["kube-apiserver"], addresses, keys)
+    launch("kube-apiserver", [*server, *audit.flags(run)])  # it waits for etcd
     meanwhile()
     run.wait("the API server is ready", lambda: is_ready(addresses, keys), of="kube-apiserver", seconds=60)
-    manager = controller_manager(programs["kube-controller-manager"], addresses, keys, node_grace)
+    controllers = ("*",) if nodes else UNATTENDED
+    manager = controller_manager(programs["kube-controller-manager"], addresses, keys, node_grace, controllers)
     launch("kube-controller-manager", manager)
-    launch("kube-scheduler", scheduler(programs["kube-scheduler"], addresses, keys))
+    if nodes:
+        launch("kube-scheduler", scheduler(programs["kube-scheduler"], addresses, keys))
 
 
 def is_ready(addresses: Addresses, keys: Keys) -> bool:

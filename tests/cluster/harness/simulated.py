@@ -1,7 +1,7 @@
 """The simulated world: a real control plane and a real KServe on loopback, with nodes and pods that kwok plays.
 
 No root, no containers, nothing outside the run's folder: plain processes of the user on free ports. For reconcile
-tests, scheduling of GPUs, all the ways a pod can fail, and many objects.
+tests, scheduling of GPUs, and all the ways a pod can fail. `unattended` is the same for many objects.
 
     with simulated(say=print) as cluster:
         print(cluster.kubectl("get", "nodes"))
@@ -10,14 +10,15 @@ tests, scheduling of GPUs, all the ways a pod can fail, and many objects.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from harness import control_plane, node_stages, pod_stages, serving
 from harness.cluster import Cluster, World
-from harness.parts import SIMULATED, programs
-from harness.runs import free_ports, run
+from harness.control_plane import Keys, Start
+from harness.parts import CONTROL_PLANE, SIMULATED, programs
+from harness.runs import Run, free_ports, run
 from harness.seed import LOOPBACK, loopback, seeded
 from pointsman_images.cache import Say
 
@@ -35,33 +36,11 @@ def simulated(say: Say) -> Iterator[Cluster]:
     built = programs(SIMULATED, say)
     seed = seeded(built, say)
     with run("simulated") as made:
-        api, etcd, peer, controllers, scheduler, kwok, *kserve = free_ports(9)
-        addresses = loopback(
-            api=api,
-            etcd=etcd,
-            etcd_peer=peer,
-            controllers=controllers,
-            scheduler=scheduler,
-        )
-        keys = control_plane.issue(made.path("pki"), addresses)
-
-        def launch(name: str, command: Sequence[str | Path]) -> None:
-            made.start(name, command)
-
-        control_plane.start(made, built, addresses, keys, launch, seed=seed, node_grace="40s")
-        cluster = Cluster(
-            world=World.SIMULATED,
-            kubeconfig=keys.admin,
-            kubectl_program=built["kubectl"],
-            host=LOOPBACK,
-            webhook=keys.webhook,
-            load_image=lambda tar: None,
-            log_tails=made.tails,
-            log_folder=made.path("log"),
-        )
+        kwok, webhooks, metrics, health, *others = free_ports(9)
+        cluster, keys = _control_plane(made, built, seed, others, nodes=True)
         stages = made.path("etc", "stages.yaml")
         stages.write_text("\n---\n".join(map(json.dumps, [*node_stages.stages(), *pod_stages.stages()])))
-        launch(
+        made.start(
             "kwok",
             [
                 built["kwok"],
@@ -75,8 +54,47 @@ def simulated(say: Say) -> Iterator[Cluster]:
             ],
         )
         cluster.create(*NODES)
-        webhooks, metrics, health = kserve
         ports = serving.Ports(webhooks=webhooks, kserve_metrics=metrics, kserve_health=health)
-        serving.install(cluster, made, built, keys.authority, ports, launch)
+        serving.install(cluster, made, built, keys.authority, ports, _launch(made))
         cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=30s")
         yield cluster
+
+
+@contextmanager
+def unattended(say: Say) -> Iterator[Cluster]:
+    """A control plane with KServe's definitions, and nobody who acts on them: no controller of KServe's, no nodes.
+
+    KServe takes a quarter of a second for each InferenceService. `harness.played` writes what it would.
+    """
+    built = programs(CONTROL_PLANE, say)
+    seed = seeded(built, say)
+    with run("unattended") as made:
+        cluster, _ = _control_plane(made, built, seed, free_ports(5), nodes=False)
+        yield cluster
+
+
+def _control_plane(
+    made: Run, built: Mapping[str, Path], seed: Path, ports: Sequence[int], *, nodes: bool
+) -> tuple[Cluster, Keys]:
+    api, etcd, peer, controllers, scheduler = ports
+    addresses = loopback(api=api, etcd=etcd, etcd_peer=peer, controllers=controllers, scheduler=scheduler)
+    keys = control_plane.issue(made.path("pki"), addresses)
+    control_plane.start(made, built, addresses, keys, _launch(made), seed=seed, node_grace="40s", nodes=nodes)
+    cluster = Cluster(
+        world=World.SIMULATED,
+        kubeconfig=keys.admin,
+        kubectl_program=built["kubectl"],
+        host=LOOPBACK,
+        webhook=keys.webhook,
+        load_image=lambda tar: None,
+        log_tails=made.tails,
+        log_folder=made.path("log"),
+    )
+    return cluster, keys
+
+
+def _launch(made: Run) -> Start:
+    def launch(name: str, command: Sequence[str | Path]) -> None:
+        made.start(name, command)
+
+    return launch
