@@ -76,11 +76,20 @@ def test_an_object_belongs_to_what_controls_it_whatever_its_label_says() -> None
     assert (names(memory), names(memory, "other")) == (["a"], [])
 
 
-def test_who_manages_which_field_is_not_remembered() -> None:
+def test_of_an_object_only_what_is_read_is_remembered() -> None:
     memory = Memory()
-    memory.put(pod("a", 1))
+    applied = {"kubectl.kubernetes.io/last-applied-configuration": "{...}", "theirs": "1"}
+    container = {"name": "main", "image": "model", "env": [], "resources": {"limits": {"memory": "1Gi"}}}
+    spec = {"nodeName": "cpu-1", "volumes": [], "containers": [container]}
 
-    assert "managedFields" not in memory.get(("risk", "a"))["metadata"]
+    memory.put({**pod("a", 1, annotations=applied), "kind": "Pod", "spec": spec, "status": {"phase": "Running"}})
+
+    kept = memory.get(("risk", "a"))
+    assert kept is not None
+    assert "managedFields" not in kept["metadata"]
+    assert kept["metadata"]["annotations"] == {"theirs": "1"}
+    assert kept["spec"] == {"containers": [{"name": "main", "resources": {"limits": {"memory": "1Gi"}}}]}
+    assert kept["status"] == {"phase": "Running"}
 
 
 def run(work: Callable[[WorkQueue[str]], Awaitable[None]]) -> None:

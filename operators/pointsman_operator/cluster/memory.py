@@ -6,7 +6,7 @@ A watch and the answers to our own writes both tell of objects, in any order; th
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pointsman_operator import names
@@ -15,6 +15,7 @@ from pointsman_operator.seen import MODEL_DEPLOYMENT, Raw
 Key = tuple[str, str]
 """Namespace (empty where there is none) and name"""
 TOMBSTONES = 10_000
+_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _OWNER = MODEL_DEPLOYMENT.name, MODEL_DEPLOYMENT.api_version
 
 
@@ -119,6 +120,29 @@ def version_of(raw: Raw) -> int:
 
 
 def slim(raw: Raw) -> Mapping[str, Any]:
-    """Without who manages which field: nobody here asks, and it is half of an object."""
+    """Without what nobody here reads, which is most of an object.
+
+    That is who manages which field, what kubectl notes of an apply, and of pods and Deployments their specs but for SPECS.
+    """
     metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
-    return {**raw, "metadata": metadata}
+    if _APPLIED in metadata.get("annotations", ()):
+        metadata["annotations"] = {name: value for name, value in metadata["annotations"].items() if name != _APPLIED}
+    read = SPECS.get(raw.get("kind", ""))
+    spec = {"spec": read(raw["spec"])} if read is not None and "spec" in raw else {}
+    return {**raw, "metadata": metadata, **spec}
+
+
+def _of_pod(spec: Raw) -> Raw:
+    return {
+        "containers": [
+            {name: each[name] for name in ("name", "resources") if name in each} for each in spec.get("containers", ())
+        ]
+    }
+
+
+def _of_deployment(spec: Raw) -> Raw:
+    return {"replicas": spec.get("replicas")}
+
+
+SPECS: Mapping[str, Callable[[Raw], Raw]] = {"Pod": _of_pod, "Deployment": _of_deployment}
+"""What is remembered of a spec, by kind: whoever decides by more has it remembered here"""
