@@ -99,8 +99,8 @@ def _some(chance: random.Random, seed: int, *, at: float) -> Iterator[Step]:
         label = chance.choice((names.DEPLOYMENT, names.MANAGED_BY, names.REVISION))
         value = {label: chance.choice((None, "theirs", REGISTERED, ADDRESSED))}
         yield Step(at=at, model=model, what=what, kind=made, which=which, value=value)
-    elif what == "scale":
-        yield Step(at=at, model=model, what=what, kind=DEPLOYMENT, which=which, value=chance.randint(0, 3))
+    elif what == "scale":  # not to none: an autoscaler leaves a Deployment of none alone, and so do we
+        yield Step(at=at, model=model, what=what, kind=DEPLOYMENT, which=which, value=chance.randint(1, 3))
     else:
         yield Step(at=at, model=model, what="end")
         yield Step(at=at + chance.choice((0, 0.3, 1)), model=model, what="edit", value=_spec(chance, model, seed))
