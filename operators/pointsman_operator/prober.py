@@ -17,7 +17,8 @@ from pointsman.models.probe_answer import HEADER_LENGTH, is_usable
 from pointsman_operator.seen import Probe
 
 AGAIN_SECONDS = 2.0
-"""Between two questions to a revision that has not answered"""
+"""Between two questions to a revision that has not answered. It is said to fail once two in a row were not answered: a Service
+leads to a pod a moment after the pod is ready."""
 AT_ONCE = 64
 """Revisions that are asked at the same time; an operator that starts anew asks all there are"""
 
@@ -65,10 +66,12 @@ class Prober:
         await self._http.aclose()
 
     async def _ask_until_it_answers(self, key: tuple[str, str], target: Target, changed: Callable[[], None]) -> None:
+        misses = 0
         while True:
             async with self._slots:
                 said = await self._ask(target)
-            if said != self._said.get(key):
+            misses = 0 if said.answered else misses + 1
+            if misses != 1 and said != self._said.get(key):
                 self._said[key] = said
                 changed()
             if said.answered:
