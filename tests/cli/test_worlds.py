@@ -66,7 +66,7 @@ def test_where_nothing_runs_here_the_kubeconfigs_cluster_is_asked(
     done = run(command, "modeldeployment/fraud", user=tmp_path, **environment)
     assert done.returncode == 1
     path = "/apis/pointsman.dev/v1alpha1/namespaces/default/modeldeployments/fraud"
-    assert done.stderr.startswith(f"error: GET {path}: ConnectError")
+    assert done.stderr.startswith(f"error: GET {path}: nobody answers at {nobody}: ")
 
 
 def test_options_name_the_cluster_its_context_and_the_namespace(tmp_path: Path, nobody: str) -> None:

@@ -237,8 +237,12 @@ class Cluster:
                 method, self._url + path, params=params, data=content, headers=headers
             ) as answer:
                 body = await answer.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise Unreachable(f"{method} {path}: {type(error).__name__}") from error
+        except TimeoutError as error:
+            raise Unreachable(f"{method} {path}: no answer from {self._url} in {SECONDS:g} s") from error
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"{method} {path}: nobody answers at {self._url}: {error.strerror}") from error
+        except aiohttp.ClientError as error:
+            raise Unreachable(f"{method} {path}: {self._url}: {type(error).__name__}") from error
         if answer.status >= 300:
             raise _error(answer.status, body, f"{method} {path}")
         return body
