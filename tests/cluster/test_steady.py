@@ -107,7 +107,7 @@ def test_a_thousand_models_are_written_once_and_then_nothing_is(
         assert {each.code for each in writes} <= {200, 201}
         assert {resource: counts[resource] for resource in ONCE} == dict.fromkeys(ONCE, MODELS)
         assert counts["services"] == 2 * MODELS, "once before a revision answers, once when traffic goes to it"
-        assert counts["events"] == 2 * MODELS, "which revision serves, and that it is Ready"
+        assert counts["events"] == MODELS, "which revision serves"
         assert {"services", "events", "modeldeployments/status", *ONCE} == set(counts) - OF_THE_WEBHOOK
         assert twice(writes) == []
 
