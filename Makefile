@@ -40,6 +40,7 @@ lint: $(READY) ## Check style, types, layers, and what is generated
 	@$(BIN)/python -m pointsman.api.crds --check
 	@$(BIN)/python -m pointsman.api.reasons_page --check
 	@$(BIN)/python -m pointsman_operator.manifests --check
+	@$(BIN)/python -m pointsman_operator.chart --check
 	@$(BIN)/python -m pointsman_operator.supported --check
 
 format: $(READY) ## Format the code
@@ -60,10 +61,11 @@ bench-memory: $(READY) ## Measure: a million events, and what memory does meanwh
 	@$(BIN)/python benchmarks/memory.py
 	@$(BIN)/python benchmarks/page.py
 
-manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the pages of reasons and versions
+manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the chart, the pages of reasons and versions
 	@$(BIN)/python -m pointsman.api.crds
 	@$(BIN)/python -m pointsman.api.reasons_page
 	@$(BIN)/python -m pointsman_operator.manifests
+	@$(BIN)/python -m pointsman_operator.chart
 	@$(BIN)/python -m pointsman_operator.supported
 
 images: $(READY) ## Build the images as OCI archives, without a container engine (Debian 12 for amd64; a few minutes once)

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from harness import operator as operators
-from harness import yours
+from harness import parts, yours
 from harness.cluster import Cluster
+from harness.helm import Helm
 from harness.model_deployments import URI
 from harness.operator import Operator
 from harness.real import real_node as real_world
@@ -50,8 +51,10 @@ def _started(start: Start, say: Say, request: pytest.FixtureRequest) -> Iterator
         start = yours.cluster
     try:
         with start(say) as cluster:
-            request.config.stash.setdefault(CLUSTER, []).append(cluster)
+            running = request.config.stash.setdefault(CLUSTER, [])
+            running.append(cluster)
             yield cluster
+            running.remove(cluster)
     except Missing as missing:
         if os.environ.get("CI") == "true":
             pytest.fail(f"no test cluster: {missing}", pytrace=False)
@@ -63,6 +66,24 @@ def _started(start: Start, say: Say, request: pytest.FixtureRequest) -> Iterator
 def simulated(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A real control plane with KServe, on simulated nodes."""
     yield from _started(simulated_world, say, request)
+
+
+@pytest.fixture(scope="module")
+def untouched(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """Another one like `simulated`, in which nothing of ours is installed yet."""
+    yield from _started(simulated_world, say, request)
+
+
+@pytest.fixture(scope="session")
+def helm(say: Say, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm, built the first time."""
+    try:
+        return Helm(program=parts.build(parts.HELM, say), folder=tmp_path_factory.mktemp("helm"))
+    except Missing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no Helm: {missing}", pytrace=False)
+        say(f"skipping what needs Helm: {missing}")
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

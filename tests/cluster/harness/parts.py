@@ -36,6 +36,11 @@ class Program:
 KUBERNETES = "v1.34.4"
 _VERSION = "k8s.io/component-base/version.git"
 _K8S_FLAGS = f"-X {_VERSION}Version={KUBERNETES} -X {_VERSION}Major=1 -X {_VERSION}Minor=34"  # else it says v0.0.0
+_HELM = "helm.sh/helm/v3"
+_HELM_FLAGS = " ".join(  # the version it renders for where it asks no cluster; else v1.20
+    f"-X {_HELM}/pkg/{package}.k8sVersionMajor=1 -X {_HELM}/pkg/{package}.k8sVersionMinor=34"
+    for package in ("chartutil", "lint/rules")
+)
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
 _CNI = "github.com/containernetworking/plugins/plugins"
 
@@ -63,6 +68,7 @@ KUBERAY = Program(
     name="kuberay-operator", module="kuberay", package="github.com/ray-project/kuberay/ray-operator", seconds=95
 )
 KWOK = Program(name="kwok", module="kwok", package="sigs.k8s.io/kwok/cmd/kwok", seconds=75)
+HELM = Program(name="helm", module="helm", package=f"{_HELM}/cmd/helm", seconds=65, ldflags=_HELM_FLAGS)
 PAUSE = Program(name="pause", module="pause", package=".", seconds=2)
 COREDNS = Program(name="coredns", module="coredns", package=".", seconds=30)
 CNI = (
