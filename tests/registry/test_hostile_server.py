@@ -120,11 +120,17 @@ def test_files_are_fetched_from_nowhere_else(serve, tmp_path, artifact_uri, mess
         (200, b'{"model_version": {"version": "../1"}}'),
         (302, b""),
         (500, b'{"error_code": "INTERNAL_ERROR"}'),
-        (403, b'{"error_code": "PERMISSION_DENIED", "message": "no"}'),
     ],
 )
 def test_an_answer_that_is_not_mlflows_is_no_answer(serve, answer):
     with MlflowRegistry(serve({ALIAS: answer})) as registry, pytest.raises(RegistryUnreachable, match="as MLflow does"):
+        registry.resolve(URI)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_registry_that_lets_us_read_nothing_is_said_to_refuse(serve, status):
+    answer = (status, b'{"error_code": "PERMISSION_DENIED", "message": "no"}')
+    with MlflowRegistry(serve({ALIAS: answer})) as registry, pytest.raises(RegistryUnreachable, match="refuses this"):
         registry.resolve(URI)
 
 
