@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -163,26 +159,3 @@ def test_what_is_logged_of_a_reconcile_names_the_object_and_its_generation(
     assert {each["generation"] for each in mine} == {1}
     of_reconciles = [each for each in records if each["event"] in ("happened", "retry", "a reconcile failed")]
     assert all({"object", "generation"} <= each.keys() for each in of_reconciles)
-
-
-def test_it_ends_within_seconds_of_being_told_to_though_the_registry_hangs(
-    simulated: Cluster, namespace: str, probes: str, tmp_path: Path
-) -> None:
-    operators.installed(simulated)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        silent.listen(64)
-        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        settings = {"POINTSMAN_LEADER_ELECTION": "true"}
-        with operators.operator(simulated, tmp_path, registry=address, probes=probes, environment=settings) as running:
-            simulated.apply(model_deployment("fraud", namespace, model={"uri": f"models:/{namespace}@champion"}))
-            says(simulated, namespace, "Resolving", status="Unknown")
-            asked, _ = silent.accept()  # it waits for an answer
-            with asked:
-                began = time.monotonic()
-                os.kill(running.process.pid, signal.SIGTERM)
-                assert running.process.wait(timeout=20) == 0
-                seconds = time.monotonic() - began
-            print(f"\nit ended {seconds:.1f} s after SIGTERM")  # noqa: T201
-            assert seconds < 10
-    [lease] = simulated.list("lease", operators.NAMESPACE)
-    assert not lease["spec"].get("holderIdentity"), "another replica may lead at once"
