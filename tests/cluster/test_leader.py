@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from harness import yours
 from harness.cluster import Cluster
 from harness.operator import NAMESPACE, Operator, model_deployment
 from harness.waiting import wait_for
+from pointsman_operator.cluster.client import Cluster as Client
+from pointsman_operator.cluster.lease import Lease
 
 pytestmark = [
     pytest.mark.cluster,
@@ -94,3 +97,21 @@ def test_a_leader_that_was_frozen_writes_nothing_after_another_has_taken_over(
     assert leader.process.wait(timeout=20) == 1, "whoever supervises it starts it anew"
     assert made(simulated, namespace) == []
     other.kill()
+
+
+def test_a_lease_is_released_though_its_last_renewal_was_broken_off(simulated: Cluster, tmp_path: Path) -> None:
+    harness.installed(simulated)
+
+    async def led() -> None:
+        async with Client.configured(str(harness.as_the_operator(simulated, tmp_path))) as client:
+            lease = Lease(client, namespace=NAMESPACE, identity="me", seconds=0.5)
+            await lease.acquire()
+            simulated.kubectl(
+                "annotate", "lease", "pointsman-operator", "-n", NAMESPACE, "renewed=unseen", "--overwrite"
+            )
+            await lease.release()
+
+    asyncio.run(led())
+
+    [lease] = simulated.list("lease", NAMESPACE)
+    assert lease["spec"]["holderIdentity"] == ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +39,6 @@ class Lease:
     def __init__(self, cluster: Cluster, *, namespace: str, identity: str, seconds: float) -> None:
         self._cluster, self._namespace, self._identity, self._seconds = cluster, namespace, identity, seconds
         self._address = f"{LEASE.path}/namespaces/{namespace}/{LEASE.plural}/{NAME}"
-        self._held: Raw | None = None
         self._held_until = 0.0
         self._others: Holding | None = None
 
@@ -66,11 +66,16 @@ class Lease:
         log.error("the lease is lost", identity=self._identity)
 
     async def release(self) -> None:
-        """Let another replica lead at once."""
-        if self._held is None:
-            return
+        """Let another replica lead at once. What stands there counts: a renewal that was broken off may have been written."""
         try:
-            await self._cluster.replace(LEASE, self._document(self._held, holder=""))
+            for _ in range(2):
+                with suppress(Conflict):  # it arrives only now
+                    found = await self._cluster.get(self._address)
+                    if found["spec"].get("holderIdentity") == self._identity:
+                        await self._cluster.replace(LEASE, self._document(found, holder=""))
+                    return
+        except NotFound:
+            return
         except ClusterError as error:
             log.warning("the lease was not released", error=str(error))
 
@@ -92,7 +97,6 @@ class Lease:
             return False
         holder = found["spec"].get("holderIdentity")
         if holder and holder != self._identity and not self._is_over(found):
-            self._held = None
             return False
         return await self._write(found)
 
@@ -107,9 +111,9 @@ class Lease:
         document = self._document(before, holder=self._identity)
         try:
             if before is None:
-                self._held = await self._cluster.create(LEASE, document)
+                await self._cluster.create(LEASE, document)
             else:
-                self._held = await self._cluster.replace(LEASE, document)
+                await self._cluster.replace(LEASE, document)
         except Conflict:
             return False
         except ClusterError as error:
