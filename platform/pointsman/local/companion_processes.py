@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from operator import itemgetter
 
 from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
@@ -16,7 +17,7 @@ from pointsman.local.ports import Ports
 from pointsman.local.processes import Observed, ProcessSpec, State
 from pointsman.local.secrets import SecretStore
 from pointsman.local.world import LOOPBACK, listens
-from pointsman.planning import Told, judge
+from pointsman.planning import Told, judge, set_aside
 
 
 class CompanionProcesses:
@@ -32,9 +33,11 @@ class CompanionProcesses:
             missing = self._missing(process)
             if process.running and not missing:
                 specs[name] = self._spec(process)
-            state = self._condition(process, missing, seen.get(name))
+            stated = (self._condition(process, missing, seen.get(name)), set_aside(process.sets_aside))
             told["Deployment", name] = Told(
-                conditions=judge((lambda found: found,), state, generation=applied.generation("Deployment", name)),
+                conditions=judge(
+                    (itemgetter(0), itemgetter(1)), stated, generation=applied.generation("Deployment", name)
+                ),
                 fields={"address": specs[name].address if name in specs else None},
             )
         return Part(processes=specs, told=told)

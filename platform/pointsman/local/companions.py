@@ -1,7 +1,7 @@
 """Plain Kubernetes documents that the local world stands in for: a Deployment runs as a process, a Service finds it.
 
-Pure. What of a document is not honoured is refused by name; only the image is set aside, since the process runs from this
-installation.
+Pure. What has a meaning only where there are containers is set aside, and said so; anything else that is not honoured is
+refused by name. An image is set aside too: the process runs from this installation.
 """
 
 from __future__ import annotations
@@ -11,6 +11,24 @@ import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+POD_IP = {"fieldRef": {"fieldPath": "status.podIP"}}
+LOOPBACK = "127.0.0.1"
+
+POD_SETS_ASIDE = {
+    "securityContext": "it runs as you",
+    "volumes": "it writes in a folder of its own, which stays",
+    "automountServiceAccountToken": "there are no ServiceAccounts",
+}
+CONTAINER_SETS_ASIDE = {
+    "securityContext": "it runs as you",
+    "volumeMounts": "it writes in a folder of its own, which stays",
+    "resources": "neither CPU nor memory is limited",
+    "imagePullPolicy": "there are no images",
+    "readinessProbe": "it is ready when it listens",
+    "livenessProbe": "it is started again when it ends",
+    "startupProbe": "it is ready when it listens",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +60,8 @@ class LocalProcess:
     """environment variable → (secret, key)"""
     ports: Mapping[str, int]
     running: bool
+    sets_aside: Mapping[str, str]
+    """path → what it means here"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +83,7 @@ def read_process(document: Mapping[str, Any]) -> LocalProcess:
         *_others(document, "", {"apiVersion", "kind", "metadata", "spec", "status"}),
         *_others(spec, "spec", {"replicas", "selector", "template"}),
         *_others(template, "spec.template", {"metadata", "spec"}),
-        *_others(pod, "spec.template.spec", {"containers"}),
+        *_others(pod, "spec.template.spec", {"containers", *POD_SETS_ASIDE}),
     ]
     if spec.get("replicas", 1) not in (0, 1):
         problems.append(Refused(path="spec.replicas", message="one process runs here", hint="set it to 0 or 1"))
@@ -71,7 +91,7 @@ def read_process(document: Mapping[str, Any]) -> LocalProcess:
         place = "spec.template.spec.containers"
         raise CompanionRefused((*problems, Refused(path=place, message=f"{len(containers)} containers, one runs here")))
     place, container = "spec.template.spec.containers[0]", containers[0]
-    problems += _others(container, place, {"name", "image", "command", "args", "env", "ports"})
+    problems += _others(container, place, {"name", "image", "command", "args", "env", "ports", *CONTAINER_SETS_ASIDE})
     command = [*container.get("command", []), *container.get("args", [])]
     if not command:
         problems.append(
@@ -79,13 +99,16 @@ def read_process(document: Mapping[str, Any]) -> LocalProcess:
         )
     environment, secrets = dict[str, str](), dict[str, tuple[str, str]]()
     for at, each in enumerate(container.get("env", [])):
-        reference = ((each.get("valueFrom") or {}).get("secretKeyRef")) or None
-        if reference is not None:
+        source = each.get("valueFrom") or {}
+        if (reference := source.get("secretKeyRef")) is not None:
             secrets[each["name"]] = (reference["name"], reference["key"])
+        elif source == POD_IP:
+            environment[each["name"]] = LOOPBACK
         elif "value" in each:
             environment[each["name"]] = str(each["value"])
         else:
-            problems.append(Refused(path=f"{place}.env[{at}]", message="neither value nor secretKeyRef"))
+            message = "neither value nor secretKeyRef, nor the fieldRef status.podIP"
+            problems.append(Refused(path=f"{place}.env[{at}]", message=message))
     ports = dict[str, int]()
     for each in container.get("ports", []):
         ports[str(each["containerPort"])] = each["containerPort"]
@@ -101,6 +124,10 @@ def read_process(document: Mapping[str, Any]) -> LocalProcess:
         secrets=secrets,
         ports=ports,
         running=spec.get("replicas", 1) > 0,
+        sets_aside={
+            **{f"spec.template.spec.{name}": meaning for name, meaning in POD_SETS_ASIDE.items() if name in pod},
+            **{f"{place}.{name}": meaning for name, meaning in CONTAINER_SETS_ASIDE.items() if name in container},
+        },
     )
 
 
