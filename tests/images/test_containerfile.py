@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 from pointsman_images import debian
-from pointsman_images.build import ENVIRONMENTS, FOLDER, IMAGES, PACKAGES, PROJECT, SOURCES, VARIABLES, Role
+from pointsman_images.build import (
+    ENVIRONMENTS,
+    FOLDER,
+    IMAGES,
+    PACKAGES,
+    PROGRAMS,
+    PROJECT,
+    SOURCES,
+    VARIABLES,
+    Role,
+    program,
+)
 from pointsman_images.python import USER
 
 CONTAINERFILE = (PROJECT / "Containerfile").read_text()
@@ -94,6 +105,11 @@ def _of_image(name: str, role: Role, read: Mapping[str, Stage]) -> Iterator[str]
     for each in copied:
         if each.endswith("-wheels") and not _installs(read[each], Path(role.lock).name):
             yield f"{each} does not install {role.lock} by its hashes"
+    run = " ".join(rest for each in copied if each.endswith("-programs") for rest in read[each].of("RUN"))
+    for command, module in role.programs.items():
+        written = json.dumps(program(module)).strip('"').replace('\\"', '"')
+        if f"printf '{written}' > /{PROGRAMS}/{command} " not in run:
+            yield f'there is no command "{command}"'
     if role.environment is not None:
         made = [each for each in copied if each.endswith("-environment")]
         builds = f"XDG_CACHE_HOME=/{ENVIRONMENTS} python3 -m {role.environment.module}"
@@ -128,6 +144,7 @@ def test_it_gives_what_make_images_gives() -> None:
         pytest.param("COPY operators operators\n", "", id="a part of our wheel left out"),
         pytest.param("COPY --from=ours /app /app\nCMD", "CMD", id="without our wheel"),
         pytest.param("pointsman_serving.kserve_python.environment", "venv", id="another environment"),
+        pytest.param("/usr/local/bin/ray", "/usr/local/bin/rays", id="another command of others"),
         pytest.param("FROM base AS mlflow", "FROM base AS registry", id="an image less"),
     ],
 )

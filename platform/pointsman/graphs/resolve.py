@@ -32,6 +32,9 @@ class ResolvedModel(BaseModel):
     folder: str
     placement: Literal["Inline", "Remote"]
     url: str | None = None
+    source: str | None = Field(
+        default=None, description="where the registry keeps the files, for a host that does not have the folder"
+    )
 
 
 class ResolvedGraph(BaseModel):

@@ -65,7 +65,7 @@ class GraphApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, or take part in the server's start and stop."""
         if scope["type"] == "lifespan":
-            await _take_part(receive, send)
+            await take_part(receive, send)
             return
         try:
             status, body = await self._route(scope)(scope, receive)
@@ -161,7 +161,7 @@ class GraphApp:
             raise Refused(401, "this needs the control token of the host", {"www-authenticate": "Bearer"})
 
 
-async def _take_part(receive: Receive, send: Send) -> None:
+async def take_part(receive: Receive, send: Send) -> None:
     """The host is started and stopped by who owns it; there is nothing to do here but to say so."""
     while True:
         message = await receive()
