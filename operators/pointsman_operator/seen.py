@@ -29,6 +29,8 @@ class Kind:
 
 
 MODEL_DEPLOYMENT = Kind(name="ModelDeployment", api_version="pointsman.dev/v1alpha1", plural="modeldeployments")
+DECISION_GRAPH = Kind(name="DecisionGraph", api_version="pointsman.dev/v1alpha1", plural="decisiongraphs")
+ACTION_TARGET = Kind(name="ActionTarget", api_version="pointsman.dev/v1alpha1", plural="actiontargets")
 INFERENCE_SERVICE = Kind(name="InferenceService", api_version="serving.kserve.io/v1beta1", plural="inferenceservices")
 SERVING_RUNTIME = Kind(name="ServingRuntime", api_version="serving.kserve.io/v1alpha1", plural="servingruntimes")
 CLUSTER_SERVING_RUNTIME = Kind(
@@ -37,10 +39,13 @@ CLUSTER_SERVING_RUNTIME = Kind(
     plural="clusterservingruntimes",
     namespaced=False,
 )
+RAY_SERVICE = Kind(name="RayService", api_version="ray.io/v1", plural="rayservices")
 DEPLOYMENT = Kind(name="Deployment", api_version="apps/v1", plural="deployments")
 REPLICA_SET = Kind(name="ReplicaSet", api_version="apps/v1", plural="replicasets")
 POD = Kind(name="Pod", api_version="v1", plural="pods")
 EVENT = Kind(name="Event", api_version="v1", plural="events")
+JOB = Kind(name="Job", api_version="batch/v1", plural="jobs")
+CONFIG_MAP = Kind(name="ConfigMap", api_version="v1", plural="configmaps")
 SERVICE = Kind(name="Service", api_version="v1", plural="services")
 AUTOSCALER = Kind(name="HorizontalPodAutoscaler", api_version="autoscaling/v2", plural="horizontalpodautoscalers")
 DISRUPTION_BUDGET = Kind(name="PodDisruptionBudget", api_version="policy/v1", plural="poddisruptionbudgets")

@@ -1,9 +1,9 @@
-"""Metadata of what is made: a name, our labels, and the ModelDeployment that owns it."""
+"""Metadata of what is made: a name, our labels, and who owns it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -23,24 +23,49 @@ def child(
     annotations: Mapping[str, str] | None = None,
 ) -> Child:
     """An object of `owner`, a ModelDeployment as the API server has it."""
+    return made(
+        kind,
+        name,
+        namespace=owner["metadata"]["namespace"],
+        labels={**names.labels(owner["metadata"]["name"], revision), **(labels or {})},
+        annotations=annotations,
+        owners=[owned_by(MODEL_DEPLOYMENT, owner, controller=True)],
+        spec=dict(spec),
+    )
+
+
+def made(
+    kind: Kind,
+    name: str,
+    *,
+    namespace: str,
+    labels: Mapping[str, str],
+    owners: Sequence[Mapping[str, Any]],
+    annotations: Mapping[str, str] | None = None,
+    **content: Any,
+) -> Child:
+    """An object with its owners; `content` is what stands beside the metadata."""
     metadata = {
         "name": name,
-        "namespace": owner["metadata"]["namespace"],
-        "labels": {**names.labels(owner["metadata"]["name"], revision), **(labels or {})},
+        "namespace": namespace,
+        "labels": dict(labels),
         "annotations": dict(annotations or {}),
-        "ownerReferences": [
-            {
-                "apiVersion": MODEL_DEPLOYMENT.api_version,
-                "kind": MODEL_DEPLOYMENT.name,
-                "name": owner["metadata"]["name"],
-                "uid": owner["metadata"]["uid"],
-                "controller": True,
-                "blockOwnerDeletion": True,
-            }
-        ],
+        "ownerReferences": [dict(owner) for owner in owners],
     }
-    document = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": dict(spec)}
+    document = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, **content}
     return Child(kind=kind, name=name, document=document)
+
+
+def owned_by(kind: Kind, owner: Raw, *, controller: bool) -> dict[str, Any]:
+    """A reference to an owner. Of several none is the controller, and none waits for what it owns."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": controller,
+        "blockOwnerDeletion": controller,
+    }
 
 
 def hashed(made: Child) -> Child:
