@@ -25,6 +25,7 @@ from pointsman.columns import Column
 from pointsman.decisions.accept import accept
 from pointsman.graphs.compile import CompiledGraph, compile_graph
 from pointsman.graphs.decide import GraphState, evaluate, triage
+from pointsman.graphs.documents import by_name
 from pointsman.graphs.lists import NO_LISTS, ListBook
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel, resolve
 from pointsman.models.artifact import open_artifact
@@ -115,8 +116,8 @@ def load(folder: str | Path, graph: str | None = None) -> GraphLibrary:
     documents = load_documents(folder)
     chosen = _choose([each for each in documents if isinstance(each, DecisionGraph)], graph, folder)
     spec = chosen.spec
-    deployments = _by_name(documents, ModelDeployment)
-    views, targets = _by_name(documents, FeatureView), _by_name(documents, ActionTarget)
+    deployments = by_name(ModelDeployment, documents)
+    views, targets = by_name(FeatureView, documents), by_name(ActionTarget, documents)
     pins = _pins(folder)
     models = dict[str, ResolvedModel]()
     for node in spec.nodes:
@@ -125,7 +126,7 @@ def load(folder: str | Path, graph: str | None = None) -> GraphLibrary:
             models[node.name] = _pinned(deployment, pins, folder)
     resolved = resolve(
         graph=_with_uid(chosen),
-        stream=_with_uid(_find(_by_name(documents, EventStream), spec.event_stream_ref.name)),
+        stream=_with_uid(_find(by_name(EventStream, documents), spec.event_stream_ref.name)),
         views=[_find(views, node.features.view_ref.name) for node in spec.nodes if node.features is not None],
         targets=[_find(targets, action.target_ref.name) for action in spec.actions],
         models=models,
@@ -157,10 +158,6 @@ def _rows(frame: Any) -> list[object]:
     return [
         {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()} for row in rows
     ]
-
-
-def _by_name(documents: Sequence[object], kind: type[Kind]) -> dict[str, Kind]:
-    return {each.metadata.name: each for each in documents if isinstance(each, kind)}
 
 
 def _find(found: Mapping[str, Kind], name: str) -> Kind:

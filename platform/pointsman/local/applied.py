@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.decision_graph import DecisionGraph
@@ -13,25 +13,20 @@ from pointsman.api.event_stream import EventStream
 from pointsman.api.feature_view import FeatureView
 from pointsman.api.meta import Resource
 from pointsman.api.model_deployment import ModelDeployment
+from pointsman.graphs.documents import GraphDocuments, by_name
 from pointsman.local.companions import CompanionRefused, LocalProcess, LocalService, read_process, read_service
 from pointsman.local.objects import Key, StoredObject
 
-R = TypeVar("R", bound=Resource)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Applied:
+class Applied(GraphDocuments):
     """The applied objects by kind and name.
 
     `broken` says why a stored document cannot be read any more, as after an upgrade: it is left alone and reported.
     """
 
     stored: Mapping[Key, StoredObject]
-    streams: Mapping[str, EventStream]
-    views: Mapping[str, FeatureView]
     deployments: Mapping[str, ModelDeployment]
-    targets: Mapping[str, ActionTarget]
-    graphs: Mapping[str, DecisionGraph]
     processes: Mapping[str, LocalProcess]
     services: Mapping[str, LocalService]
     broken: Mapping[Key, str]
@@ -51,16 +46,13 @@ class Applied:
             except (InvalidDocuments, CompanionRefused) as error:
                 broken[key] = str(error).replace("request[0]: ", "")
 
-        def of(kind: type[R]) -> dict[str, R]:
-            return {name: each for (_, name), each in parsed.items() if isinstance(each, kind)}
-
         return cls(
             stored=stored,
-            streams=of(EventStream),
-            views=of(FeatureView),
-            deployments=of(ModelDeployment),
-            targets=of(ActionTarget),
-            graphs=of(DecisionGraph),
+            streams=by_name(EventStream, parsed.values()),
+            views=by_name(FeatureView, parsed.values()),
+            deployments=by_name(ModelDeployment, parsed.values()),
+            targets=by_name(ActionTarget, parsed.values()),
+            graphs=by_name(DecisionGraph, parsed.values()),
             processes=processes,
             services=services,
             broken=broken,

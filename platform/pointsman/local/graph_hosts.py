@@ -7,20 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any
 from urllib.parse import urlsplit
 
-from pointsman.api.action_target import ActionTarget
-from pointsman.api.conditions import find
 from pointsman.api.decision_graph import DecisionGraph
-from pointsman.api.feature_view import FeatureView
-from pointsman.api.reasons import Reason
 from pointsman.deployments.plan import Pinned
-from pointsman.graphs import plan
-from pointsman.graphs.compile import GraphProblem, InvalidGraph, compile_graph
-from pointsman.graphs.contract import InvalidContract
-from pointsman.graphs.plan import HostState, Need, Wanted
-from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel, resolve
+from pointsman.graphs import plan, references
+from pointsman.graphs.compile import GraphProblem
+from pointsman.graphs.plan import HostState, Wanted
+from pointsman.graphs.references import Placement
+from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
 from pointsman.local import world
 from pointsman.local.applied import Applied
 from pointsman.local.files import write_private
@@ -103,7 +98,7 @@ class GraphHosts:
             self._switches.forget(gone)
             world.graph_config(self._home, gone).unlink(missing_ok=True)
         for name, graph in applied.graphs.items():
-            resolved = self._resolve(graph, applied)
+            resolved = references.resolved(graph, applied, self._model)
             if resolved is not None:
                 known = problems.get(resolved.revision)
                 self._problems[resolved.revision] = self._check(resolved) if known is None else known
@@ -112,7 +107,7 @@ class GraphHosts:
                 plan.Observed(
                     graph=graph,
                     generation=applied.generation("DecisionGraph", name),
-                    needs=self._needs(graph, told),
+                    needs=references.needs(graph, told, serving=self._models.answering),
                     problems=self._problems[resolved.revision] if resolved is not None else (),
                     wanted=self._wanted(graph, resolved),
                     host=self._host(name, seen),
@@ -172,27 +167,6 @@ class GraphHosts:
             cause="" if refusal is None else refusal.cause,
         )
 
-    def _needs(self, graph: DecisionGraph, told: Mapping[Key, Told]) -> list[Need]:
-        spec = graph.spec
-        named: list[Key] = [("EventStream", spec.event_stream_ref.name)]
-        for node in spec.nodes:
-            if node.features is not None:
-                named.append(("FeatureView", node.features.view_ref.name))
-            if node.model is not None:
-                named.append(("ModelDeployment", node.model.deployment_ref.name))
-        named += [("ActionTarget", action.target_ref.name) for action in spec.actions]
-        return [self._need(key, told.get(key)) for key in dict.fromkeys(named)]
-
-    def _need(self, key: Key, told: Told | None) -> Need:
-        kind, name = key
-        if told is None:
-            return Need(kind=kind, name=name, ready=None)
-        if kind == "ModelDeployment" and name in self._models.answering:
-            return Need(kind=kind, name=name, ready="True")  # it serves, whatever else is still to come
-        ready = find(told.conditions, "Ready")
-        assert ready is not None
-        return Need(kind=kind, name=name, ready=ready.status, why=ready.message, reason=ready.reason)
-
     def _wanted(self, graph: DecisionGraph, resolved: ResolvedGraph | None) -> Wanted | None:
         if resolved is None:
             return None
@@ -203,30 +177,10 @@ class GraphHosts:
             can_start=remote <= self._models.answering,
         )
 
-    def _resolve(self, graph: DecisionGraph, applied: Applied) -> ResolvedGraph | None:
-        """The graph with what serves now; None while something it refers to is not there or serves nothing."""
-        spec = graph.spec
-        stream = applied.streams.get(spec.event_stream_ref.name)
-        views, targets = dict[str, FeatureView](), dict[str, ActionTarget]()
-        models = dict[str, ResolvedModel]()
-        try:
-            for node in spec.nodes:
-                if node.features is not None:
-                    views[node.features.view_ref.name] = applied.views[node.features.view_ref.name]
-                if node.model is not None:
-                    models[node.name] = self._model(node.model.deployment_ref.name, node.model.placement)
-            for action in spec.actions:
-                targets[action.target_ref.name] = applied.targets[action.target_ref.name]
-        except KeyError:
+    def _model(self, deployment: str, placement: Placement) -> ResolvedModel | None:
+        pinned = self._models.serving.get(deployment)
+        if pinned is None:
             return None
-        if stream is None:
-            return None
-        return resolve(
-            graph=graph, stream=stream, views=list(views.values()), targets=list(targets.values()), models=models
-        )
-
-    def _model(self, deployment: str, placement: Any) -> ResolvedModel:
-        pinned = self._models.serving[deployment]
         return ResolvedModel(
             deployment=deployment,
             name=deployment,
@@ -237,23 +191,8 @@ class GraphHosts:
             url=self._models.url(deployment, pinned),
         )
 
-    def _check(self, resolved: ResolvedGraph) -> tuple[GraphProblem, ...]:
-        try:
-            compile_graph(resolved, {node: self._artifact(model) for node, model in resolved.models.items()})
-        except InvalidGraph as error:
-            return error.problems
-        except InvalidContract as error:
-            message = f'EventStream "{resolved.stream.name}": {error}'
-            return (GraphProblem(path="spec.eventStreamRef", message=message, hint="", reason=Reason.InvalidSpec),)
-        except ArtifactRefused as error:
-            return (GraphProblem(path="spec.nodes", message=str(error), hint="", reason=Reason.ArtifactRefused),)
-        return ()
-
-    def _artifact(self, model: ResolvedModel) -> ModelArtifact:
-        found = self._artifacts[model.digest]
-        if isinstance(found, ArtifactRefused):
-            raise found
-        return found
+    def _check(self, found: ResolvedGraph) -> tuple[GraphProblem, ...]:
+        return references.problems(found, {node: self._artifacts[model.digest] for node, model in found.models.items()})
 
     # carry out
 

@@ -10,11 +10,11 @@ from datetime import datetime
 
 from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
+from pointsman.graphs.definitions import Definitions
 from pointsman.local import world
 from pointsman.local.action_targets import ActionTargets
 from pointsman.local.applied import Applied
 from pointsman.local.companion_processes import CompanionProcesses
-from pointsman.local.definitions import Definitions
 from pointsman.local.files import write_private
 from pointsman.local.gateway import GATEWAY, Gateway
 from pointsman.local.graph_hosts import GraphHosts
@@ -52,7 +52,7 @@ class Reconciler:
         self._home, self._ports = home, ports
         self._gateway = Gateway(home, ports)
         self._api_settings = {"databaseUrl": database_url, "host": world.LOOPBACK, "port": ports.of(world.API)}
-        self._definitions = Definitions()
+        self._definitions = Definitions(sources_elsewhere=world.SOURCES_ELSEWHERE)
         self._companions = CompanionProcesses(home, ports, secrets)
         self._targets = ActionTargets(home, ports, secrets, self._companions, self._probes, database_url=database_url)
         self._models = ModelServers(home, ports, self._registry)
@@ -73,7 +73,7 @@ class Reconciler:
         targets = self._targets.decide(applied, seen)
         models = self._models.decide(applied, seen, self._graphs.in_use(), now=now)
         await self._graphs.prepare()
-        told = {**definitions.told, **targets.told, **models.told}
+        told = {**definitions, **targets.told, **models.told}
         graphs = self._graphs.decide(applied, seen, told)
         gateway = self._gateway.decide(self._graphs.routes(), seen)
         write_private(world.api_config(self._home), self._api_settings)

@@ -1,64 +1,65 @@
-"""Streams and views: nothing runs for them, they are compiled. Each is compiled once for each of its generations."""
+"""Streams and views: nothing runs for them, they are compiled. Each is compiled once for each of its generations. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pointsman.api.event_stream import EventStream
 from pointsman.api.feature_view import FeatureView
 from pointsman.features import plan as view_plan
 from pointsman.features.definition import InvalidView, compile_view
 from pointsman.graphs.contract import InvalidContract, compile_contract
+from pointsman.graphs.documents import GraphDocuments, Key
 from pointsman.ingest import plan as stream_plan
-from pointsman.local import world
-from pointsman.local.applied import Applied
-from pointsman.local.objects import Key
-from pointsman.local.part import Part
 from pointsman.planning import Told
 
 _Known = dict[tuple[object, ...], tuple[str | None, str | None]]
 
 
 class Definitions:
-    """Compiles what is applied, and remembers what came of it for this picture of the applied objects."""
+    """Compiles the streams and views of one picture after the other, and remembers what came of each.
 
-    def __init__(self) -> None:
+    `sources_elsewhere` holds the kinds of source that this world does not read, each with the way out.
+    """
+
+    def __init__(self, *, sources_elsewhere: Mapping[str, str]) -> None:
+        self._sources_elsewhere = sources_elsewhere
         self._compiled: _Known = {}
 
-    def decide(self, applied: Applied) -> Part:
+    def decide(self, documents: GraphDocuments) -> dict[Key, Told]:
         """What the statuses of all streams and views are to say."""
         told, before = dict[Key, Told](), self._compiled
         self._compiled = {}
-        for name, stream in applied.streams.items():
+        for name, stream in documents.streams.items():
             version, broken = self._stream(stream, before)
             told["EventStream", name] = stream_plan.decide(
                 stream_plan.Observed(
                     stream=stream,
-                    generation=applied.generation("EventStream", name),
+                    generation=stream.metadata.generation or 0,
                     version=version,
                     broken=broken,
-                    sources_elsewhere=world.SOURCES_ELSEWHERE,
+                    sources_elsewhere=self._sources_elsewhere,
                 )
             )
-        for name, view in applied.views.items():
-            version, broken = self._view(applied, view, before)
+        for name, view in documents.views.items():
+            version, broken = self._view(documents, view, before)
             told["FeatureView", name] = view_plan.decide(
                 view_plan.Observed(
                     view=view,
-                    generation=applied.generation("FeatureView", name),
-                    stream_exists=view.spec.source_ref.name in applied.streams,
+                    generation=view.metadata.generation or 0,
+                    stream_exists=view.spec.source_ref.name in documents.streams,
                     version=version,
                     broken=broken,
                 )
             )
-        return Part(processes={}, told=told)
+        return told
 
     def _stream(self, stream: EventStream, before: _Known) -> tuple[str | None, str | None]:
         identity = ("EventStream", stream.metadata.uid, stream.metadata.generation)
         return self._once(before, identity, lambda: compile_contract(stream).version)
 
-    def _view(self, applied: Applied, view: FeatureView, before: _Known) -> tuple[str | None, str | None]:
-        stream = applied.streams.get(view.spec.source_ref.name)
+    def _view(self, documents: GraphDocuments, view: FeatureView, before: _Known) -> tuple[str | None, str | None]:
+        stream = documents.streams.get(view.spec.source_ref.name)
         if stream is None:
             return None, None
         its, theirs = view.metadata, stream.metadata
