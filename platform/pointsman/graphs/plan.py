@@ -6,7 +6,7 @@ there. A host that runs goes on with its revision, whatever becomes of what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,7 +47,8 @@ class HostState:
     """What is seen of a graph's host. `revision` and the graph's `generation` in it are what it serves with, or was started
     with while it does not answer; the generation is None where nobody knows.
 
-    `refused` is the revision that it would not take over, `cause` why it does not answer, or would not.
+    `refused` is the revision that it would not take over, `cause` why it does not answer, or would not, `reason` what of
+    the catalogue that is, where it is known.
     """
 
     running: bool
@@ -57,6 +58,7 @@ class HostState:
     generation: int | None = None
     refused: str | None = None
     cause: str = ""
+    reason: Reason | None = None
     failing: bool = False
 
 
@@ -67,7 +69,9 @@ NO_HOST = HostState(running=False, answering=False)
 class Observed:
     """One graph as it is seen. `wanted` is None while something that it refers to is missing.
 
-    `sets_aside` holds what this world does not honour of a graph (path → what that means here).
+    `sets_aside` holds what this world does not honour of a graph (path → what that means here), `surroundings` what it
+    states of what a host needs around it. `beside` is the host of the wanted shape where a world brings that up beside the
+    one that decides; None in a world of one host at a time.
     """
 
     graph: DecisionGraph
@@ -78,11 +82,13 @@ class Observed:
     host: HostState
     address: str
     sets_aside: Mapping[str, str]
+    surroundings: Sequence[Condition] = ()
+    beside: HostState | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What becomes of the host: None leaves it as it is, running or not."""
+    """What becomes of the host where there is one at a time: None leaves it as it is, running or not."""
 
     host: Literal["Start", "Restart", "Switch"] | None
     told: Told
@@ -107,6 +113,7 @@ def decide(observed: Observed) -> Plan:
     facts = (
         its_references_are_ready,
         it_is_valid,
+        *map(_stated, observed.surroundings),
         its_host_decides,
         the_newest_revision_takes_over,
         its_bands_are_certified,
@@ -133,6 +140,8 @@ def what_becomes_of_the_host(observed: Observed) -> Literal["Start", "Restart", 
         return None
     if not host.running:
         return "Start" if wanted.can_start else None
+    if observed.beside is not None:
+        return None
     if host.shape != wanted.shape:
         return "Restart" if wanted.can_start else None
     if host.revision == wanted.revision:
@@ -177,11 +186,10 @@ def its_host_decides(observed: Observed) -> Condition:
     if host.answering:
         return _condition("HostReady", "True", Reason.HostServing)
     if host.failing:
-        return _condition("HostReady", "False", Reason.HostFailed, f"the host ends again and again: {host.cause}")
+        how = "the host ends again and again" if host.reason is None else "the host does not decide"
+        return _condition("HostReady", "False", host.reason or Reason.HostFailed, f"{how}: {host.cause}")
     if not host.running and change is None:
-        waiting = observed.wanted is None or bool(observed.problems)
-        message = "it starts once the graph is valid" if waiting else "it starts once every remote model answers"
-        return _condition("HostReady", "Unknown", Reason.Progressing, message)
+        return _condition("HostReady", "Unknown", Reason.Progressing, f"it starts once {_awaited(observed)}")
     cause = f": {host.cause}" if host.cause else ""
     return _condition("HostReady", "Unknown", Reason.HostStarting, f"the host is starting{cause}")
 
@@ -196,6 +204,8 @@ def the_newest_revision_takes_over(observed: Observed) -> Condition | None:
             return None
         message = f"revision {_short(host.revision)} goes on deciding until this one is valid"
         return _condition("Rollout", "Unknown", Reason.Progressing, message)
+    if observed.beside is not None and host.shape != wanted.shape:
+        return _the_host_beside_takes_over(observed, observed.beside)
     if host.revision == wanted.revision:
         return None
     old, new = _short(host.revision), _short(wanted.revision)
@@ -204,6 +214,17 @@ def the_newest_revision_takes_over(observed: Observed) -> Condition | None:
         return _condition("Rollout", "False", Reason.HostFailed, message)
     same_spec = host.generation == observed.generation
     message = f"revision {old} decides until the host has loaded revision {new}"
+    return _condition("Rollout", "True" if same_spec else "Unknown", Reason.SwitchingRevision, message)
+
+
+def _the_host_beside_takes_over(observed: Observed, beside: HostState) -> Condition:
+    old = _short(observed.host.revision or "")
+    if beside.failing:
+        message = f"revision {old} goes on deciding, the host that is to follow does not: {beside.cause}"
+        return _condition("Rollout", "False", beside.reason or Reason.HostFailed, message)
+    same_spec = observed.host.generation == observed.generation
+    why = f": {beside.cause}" if beside.cause else ""
+    message = f"revision {old} decides until the host beside it has answered its probe decision{why}"
     return _condition("Rollout", "True" if same_spec else "Unknown", Reason.SwitchingRevision, message)
 
 
@@ -227,6 +248,19 @@ def everything_is_honoured(observed: Observed) -> Condition:
     }
     here = {path: aside[path] for path, value in asked.items() if value is not None and path in aside}
     return set_aside({**dict(not_honoured(observed.graph)), **here})
+
+
+def _awaited(observed: Observed) -> str:
+    """What keeps a host from being started."""
+    if observed.wanted is None or observed.problems:
+        return "the graph is valid"
+    if any(each.status != "True" for each in observed.surroundings):
+        return "what it needs around it is there"
+    return "every remote model answers"
+
+
+def _stated(condition: Condition) -> Callable[[Observed], Condition]:
+    return lambda _: condition
 
 
 def _band(name: str, outcome: str, certificates: str) -> str:

@@ -35,6 +35,9 @@ class ResolvedModel(BaseModel):
     source: str | None = Field(
         default=None, description="where the registry keeps the files, for a host that does not have the folder"
     )
+    revision: str | None = Field(
+        default=None, description="which pods answer, where more than the model's files makes that another revision"
+    )
 
 
 class ResolvedGraph(BaseModel):
@@ -75,7 +78,7 @@ def resolve(
         "stream": stream.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
         "views": {view.metadata.name: _specification(view) for view in views},
         "targets": {target.metadata.name: target.spec.approval.type for target in targets},
-        "models": {node: [model.digest, model.placement] for node, model in models.items()},
+        "models": {node: _identity(model) for node, model in models.items()},
     }
     revision = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
     return ResolvedGraph(
@@ -86,6 +89,10 @@ def resolve(
         models=dict(models),
         revision=f"sha256:{revision}",
     )
+
+
+def _identity(model: ResolvedModel) -> list[str]:
+    return [model.digest, model.placement, *([model.revision] if model.revision is not None else [])]
 
 
 def _specification(view: FeatureView) -> object:
