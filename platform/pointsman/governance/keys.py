@@ -46,13 +46,28 @@ def make(
     connection: Connection, name: str, role: Role, *, expires_at: datetime | None, now: datetime
 ) -> tuple[Key, str]:
     """A new key, and its text: the only time that it is seen."""
-    key_id, text = secrets.token_hex(4), PREFIX + secrets.token_urlsafe(32)
+    text = PREFIX + secrets.token_urlsafe(32)
+    return _keep(connection, name, role, text, expires_at=expires_at, now=now), text
+
+
+def make_known(connection: Connection, name: str, role: Role, text: str, *, now: datetime) -> Key:
+    """The key with this text, which somebody else has chosen by chance; kept where it is not known yet.
+
+    One that was revoked stays revoked.
+    """
+    return _keep(connection, name, role, text, expires_at=None, now=now)
+
+
+def _keep(
+    connection: Connection, name: str, role: Role, text: str, *, expires_at: datetime | None, now: datetime
+) -> Key:
     with connection.transaction():
         connection.execute(
-            "INSERT INTO api_keys (key_id, name, role, digest, created_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s)",
-            (key_id, name, role.value, digest_of(text), now, expires_at),
+            "INSERT INTO api_keys (key_id, name, role, digest, created_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s) "
+            "ON CONFLICT (digest) DO NOTHING",
+            (secrets.token_hex(4), name, role.value, digest_of(text), now, expires_at),
         )
-    return Key(key_id=key_id, name=name, role=role, created_at=now, expires_at=expires_at, revoked_at=None), text
+        return _key(connection.execute(f"{SELECT} WHERE digest = %s", (digest_of(text),)).fetchall()[0])
 
 
 def revoke(connection: Connection, key_id: str, now: datetime) -> bool:
@@ -68,14 +83,16 @@ def all_keys(connection: Connection) -> dict[bytes, Key]:
     """Every key by its digest, oldest first."""
     with connection.transaction():
         rows = connection.execute(f"{SELECT} ORDER BY created_at, key_id").fetchall()
-    return {
-        bytes(digest): Key(
-            key_id=key_id,
-            name=name,
-            role=Role(role),
-            created_at=created_at,
-            expires_at=expires_at,
-            revoked_at=revoked_at,
-        )
-        for key_id, name, role, digest, created_at, expires_at, revoked_at in rows
-    }
+    return {bytes(row[3]): _key(row) for row in rows}
+
+
+def _key(row: TupleRow) -> Key:
+    key_id, name, role, _, created_at, expires_at, revoked_at = row
+    return Key(
+        key_id=key_id,
+        name=name,
+        role=Role(role),
+        created_at=created_at,
+        expires_at=expires_at,
+        revoked_at=revoked_at,
+    )
