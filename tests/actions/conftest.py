@@ -228,14 +228,13 @@ class Dispatchers:
     """Starts dispatchers on one settings file."""
 
     def __init__(self, folder: Path, database_url: str) -> None:
-        self._folder, self._started = folder, list[Process]()
+        self._folder, self._database_url, self._started = folder, database_url, list[Process]()
         self.path = folder / "dispatcher.json"
         secrets = folder / "secrets" / "accounts-token"
         secrets.mkdir(parents=True)
         self.token = secrets / "token"
         self.token.write_text(TOKEN + "\n")
         self.settings: Document = {
-            "databaseUrl": database_url,
             "targets": [],
             "secretsFolder": str(folder / "secrets"),
             "leaseSeconds": 1.5,
@@ -251,7 +250,8 @@ class Dispatchers:
 
     def start(self, **environment: str) -> Process:
         log = self._folder / f"dispatcher-{len(self._started)}.log"
-        process = Process(log, "pointsman.actions.dispatcher", "--config", str(self.path), **environment)
+        settings = {"POINTSMAN_STORE_URL": self._database_url, **environment}
+        process = Process(log, "pointsman.actions.dispatcher", "--config", str(self.path), **settings)
         self._started.append(process)
         return process
 

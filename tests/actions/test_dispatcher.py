@@ -16,6 +16,21 @@ pytestmark = pytest.mark.slow
 
 BUSY = (429, {"Retry-After": "1"}, b"")
 FAULT = (500, {}, b"")
+LOOKS_UP_IN_A_FILE = """
+import os, socket
+from pathlib import Path
+from pointsman.actions import addresses
+
+real = socket.getaddrinfo
+
+
+def look_up(host, port, *rest, **more):
+    return real(Path(os.environ["ADDRESS_FILE"]).read_text() if host == "accounts.test" else host, port, *rest, **more)
+
+
+socket.getaddrinfo = look_up
+addresses._check = lambda ip, host: None  # a name that leads to loopback is refused
+"""
 
 
 @pytest.fixture
@@ -277,7 +292,7 @@ def test_a_changed_secret_is_used_at_once(table, accounts, dispatchers, document
     all_are(observed=1)
 
 
-def test_no_secret_is_ever_logged(table, accounts, dispatchers, document, all_are) -> None:
+def test_no_secret_is_ever_logged(table, accounts, dispatchers, document, all_are, database_url: str) -> None:
     dispatchers.write(document(accounts.url), document("http://127.0.0.1:1", name="away"))
     table.add(3)
     table.add(account="../x")
@@ -291,9 +306,8 @@ def test_no_secret_is_ever_logged(table, accounts, dispatchers, document, all_ar
     assert "cannot start" in logs
     for line in logs.splitlines():
         json.loads(line)
-    url = dispatchers.settings["databaseUrl"]
     assert dispatchers.token.read_text().strip() not in logs
-    assert url not in logs
+    assert database_url not in logs
     assert "A-" not in logs, "accounts are no business of a log"
 
 
@@ -344,14 +358,18 @@ def test_it_outlives_the_store_and_finishes_when_the_store_is_back(
     assert table.ledger_commits_to_every_effect()
 
 
+def status_port(process, until) -> str:
+    """Its address, once it is open."""
+    until(lambda: process.said("status port open"), "the port")
+    line = next(line for line in process.log.read_text().splitlines() if "status port open" in line)
+    return f"http://{json.loads(line)['address']}"
+
+
 def test_the_status_port_is_read_only_and_tells_what_was_done(
     table, misbehaving, dispatchers, document, until, all_are
 ) -> None:
     dispatchers.write(document(misbehaving.url), controlPort=0)
-    process = dispatchers.start()
-    until(lambda: process.said("status port open"), "the port")
-    line = next(line for line in process.log.read_text().splitlines() if "status port open" in line)
-    base = f"http://{json.loads(line)['address']}"
+    base = status_port(dispatchers.start(), until)
     table.add(2)
     all_are(observed=2)
 
@@ -367,3 +385,80 @@ def test_the_status_port_is_read_only_and_tells_what_was_done(
             urlopen(Request(base + path, method=method), timeout=5)
         assert caught.value.code == status
         caught.value.close()
+
+
+@pytest.fixture
+def seen(dispatchers, until):
+    """Starts a dispatcher; what it tells of a target."""
+
+    def start(**environment: str):
+        base = status_port(dispatchers.start(**environment), until)
+
+        def of(name: str = "accounts") -> dict:
+            with urlopen(f"{base}/-/targets", timeout=5) as answer:
+                return json.load(answer)["targets"].get(name, {})
+
+        return of
+
+    return start
+
+
+def test_of_each_target_it_is_told_whether_it_answers_and_which_secrets_are_missing(
+    table, stopped_accounts, dispatchers, document, seen, until
+) -> None:
+    right = dispatchers.token.read_text()
+    dispatchers.token.unlink()
+    broken = document("http://127.0.0.1:1", name="broken")
+    broken["spec"]["operations"] = []
+    nameless = document("http://nobody.invalid", name="nameless")
+    dispatchers.write(document(stopped_accounts.url), broken, nameless, controlPort=0)
+    of = seen()
+    nothing = {"answers": False, "missingSecrets": ["accounts-token/token"], "budgetLeft": None}
+    silent = nothing | {"cause": "connection refused", "held": "SecretNotFound"}
+    until(lambda: of() == silent, lambda: f"silent, without its secret; it is {of()}")
+    assert of("broken")["cause"].startswith("it cannot be used: invalid: spec.operations")
+    unknown = nothing | {"cause": 'target: cannot be resolved: "nobody.invalid"', "held": "TargetUnreachable"}
+    until(lambda: of("nameless") == unknown, lambda: f"without an address; it is {of('nameless')}")
+    table.add()
+    dispatchers.token.write_text(right)
+    stopped_accounts.start()
+    good = {"answers": True, "cause": "", "missingSecrets": [], "budgetLeft": None, "held": None}
+    until(lambda: of() == good, lambda: f"all is well; it is {of()}")
+    until(lambda: table.states() == {"observed": 1}, "the action is carried out, without a restart")
+
+
+def test_what_is_left_of_a_budget_is_told(table, misbehaving, dispatchers, document, seen, until) -> None:
+    budget = {"limit": 3, "window": "1h", "onExhausted": "Hold"}
+    dispatchers.write(document(misbehaving.url, budget=budget), controlPort=0)
+    of = seen()
+    until(lambda: of().get("budgetLeft") == 3, "nothing is spent")
+    table.add(2)
+    until(lambda: of()["budgetLeft"] == 1, "two are spent")
+    table.add(2)
+    until(lambda: (of()["budgetLeft"], of()["held"]) == (0, "BudgetExhausted"), "all is spent")
+    assert of()["answers"] is True
+
+
+def test_a_target_whose_name_leads_elsewhere_is_followed(
+    table, misbehaving, dispatchers, document, tmp_path, until, all_are
+) -> None:
+    """As that of a Service that was deleted and made anew."""
+    port = misbehaving.url.rpartition(":")[2]
+    names = tmp_path / "names"
+    names.mkdir()
+    (names / "sitecustomize.py").write_text(LOOKS_UP_IN_A_FILE)
+    address = tmp_path / "address"
+    address.write_text("127.0.0.2")  # nobody listens there on this port
+    dispatchers.write(document(f"http://accounts.test:{port}"))
+    dispatchers.start(PYTHONPATH=str(names), ADDRESS_FILE=str(address))
+    table.add(2)
+    until(lambda: table.reasons() == {"TargetUnreachable": 2}, "nobody listens")
+    address.write_text("127.0.0.1")
+    all_are(observed=2)
+
+
+def test_without_a_stores_url_it_does_not_start(dispatchers, document, misbehaving) -> None:
+    dispatchers.write(document(misbehaving.url))
+    process = dispatchers.start(POINTSMAN_STORE_URL="")
+    assert process.wait() == 2
+    assert process.said("POINTSMAN_STORE_URL: is not set")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pointsman.actions import plan as target_plan
+from pointsman.actions.report import TargetReport
 from pointsman.api.conditions import find
 from pointsman.api.documents import load
 from pointsman.features import plan as view_plan
@@ -29,10 +30,11 @@ TARGET = target_plan.Observed(
     target=KINDS["ActionTarget"],
     generation=2,
     url="http://127.0.0.1:1",
-    missing_secrets=(),
-    answer="Answering",
+    report=TargetReport(answers=True),
+    starting=False,
     approvals_here=False,
 )
+SILENT = TargetReport(answers=False, cause="connection refused")
 
 
 def ready(told: Told) -> tuple[str, str, str]:
@@ -71,17 +73,23 @@ def test_a_view_needs_its_stream_and_says_which() -> None:
     ("changes", "expected"),
     [
         ({}, ("True", "Ready")),
-        ({"missing_secrets": ("token/key",)}, ("False", "SecretNotFound")),
-        ({"url": None, "answer": "Starting"}, ("False", "ServiceNotFound")),
-        ({"answer": "Starting"}, ("Unknown", "Progressing")),
-        ({"answer": "Silent"}, ("False", "TargetUnreachable")),
+        ({"report": TargetReport(answers=True, missing_secrets=("token/key",))}, ("False", "SecretNotFound")),
+        ({"url": None, "report": None}, ("False", "ServiceNotFound")),
+        ({"report": None}, ("Unknown", "Progressing")),
+        ({"report": TargetReport()}, ("Unknown", "Progressing")),
+        ({"report": SILENT, "starting": True}, ("Unknown", "Progressing")),
+        ({"report": SILENT}, ("False", "TargetUnreachable")),
+        ({"report": TargetReport(answers=True, held="BudgetExhausted")}, ("True", "Ready")),
     ],
     ids=[
         "one that answers is ready",
         "one without its secret is not",
         "one whose Service leads nowhere is not",
+        "one of which the dispatcher has told nothing is waited for",
+        "one that nobody has looked at is waited for",
         "one that is being started is waited for",
         "one that is silent is not ready",
+        "one whose budget is spent is still ready",
     ],
 )
 def test_a_target(changes: Any, expected: tuple[str, str]) -> None:
@@ -89,8 +97,22 @@ def test_a_target(changes: Any, expected: tuple[str, str]) -> None:
 
 
 def test_a_missing_secret_is_named() -> None:
-    told = target_plan.decide(replace(TARGET, missing_secrets=("accounts-token/token",)))
-    assert ready(told)[2] == "no such secret: accounts-token/token: apply a Secret that has it"
+    report = TargetReport(answers=True, missing_secrets=("accounts-token/token",))
+    told = target_plan.decide(replace(TARGET, report=report))
+    assert ready(told)[2] == "no usable secret: accounts-token/token: apply a Secret that has it"
+
+
+def test_a_silent_target_says_why_and_a_spent_budget_what_waits() -> None:
+    assert ready(target_plan.decide(replace(TARGET, report=SILENT)))[2] == (
+        'nothing answers at "http://127.0.0.1:1": connection refused: actions wait until it does'
+    )
+    spent = TargetReport(answers=True, budget_left=0, held="BudgetExhausted")
+    held = find(target_plan.decide(replace(TARGET, report=spent)).conditions, "Held")
+    assert held is not None
+    assert (held.reason, held.message) == (
+        "BudgetExhausted",
+        "spec.budget: 5000 in 1h are spent: actions wait for the window to move on",
+    )
 
 
 def test_approvals_that_cannot_be_given_here_are_named_and_a_kill_switch_keeps_it_ready() -> None:

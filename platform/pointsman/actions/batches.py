@@ -32,6 +32,8 @@ class Claimed:
     at: float
     generation: int
     charge: Charge | None = None
+    budget_left: int | None = None
+    """How many more actions the budget allows, these taken off; None where there is none, or somebody else spends it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,9 @@ class Batches:
             now=now,
         )
         if not admitted.limit:
-            return Claimed(admitted=admitted, claims=(), now=now, at=at, generation=generation)
+            return Claimed(
+                admitted=admitted, claims=(), now=now, at=at, generation=generation, budget_left=self._left(now)
+            )
         claims = outbox.claim(
             cursor,
             owner=self._owner,
@@ -87,7 +91,15 @@ class Batches:
         charge = None
         if self._spending is not None:
             charge = self._spending.charge(sum(claim.is_fresh for claim in claims), now)
-        return Claimed(admitted=admitted, claims=claims, now=now, at=at, generation=generation, charge=charge)
+        return Claimed(
+            admitted=admitted,
+            claims=claims,
+            now=now,
+            at=at,
+            generation=generation,
+            charge=charge,
+            budget_left=self._left(now),
+        )
 
     def begin(self, cursor: Cursor[TupleRow], generation: int, claimed: Claimed) -> Begun | None:
         """Settle what needs no sending, and mark the rest as attempted.
@@ -139,6 +151,9 @@ class Batches:
         if self._spending is not None and begun.charge is not None:
             unsent = sum(each.claim.is_fresh and each.step.effect.attempts == 0 for each in outcomes)
             self._spending.refund(begun.charge, unsent)
+
+    def _left(self, now: datetime) -> int | None:
+        return None if self._spending is None else self._spending.left(now)
 
     def _holds_budget(self, cursor: Cursor[TupleRow], generation: int, now: datetime) -> bool:
         """Is this the dispatcher that spends the budget? With a new session, that is found out anew."""

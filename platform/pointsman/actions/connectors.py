@@ -20,16 +20,13 @@ from typing import Any
 from pointsman.actions.addresses import Address
 from pointsman.actions.effects import Answered, Evidence, NeverLeft, NoAnswer, ReadFailed, ReadValue, Unsendable
 from pointsman.actions.requests import CannotRender, Rendered, field_text, render, render_read_back
+from pointsman.actions.secrets import SecretUnusable, read_secret
 from pointsman.actions.wire import Answer, Lost, NotSent, Wire
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.meta import SecretKeyRef
 from pointsman.api.reasons import Reason
 
 SECRET_KEPT_SECONDS = 1.0
-
-
-class SecretUnusable(Exception):
-    """The secret is not there or cannot stand in a header."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +41,10 @@ class Seen:
 
 
 class HttpConnector:
-    """Calls one registered target at one address. Use from one event loop."""
+    """Calls one registered target, at the address that was found last. Use from one event loop."""
 
     def __init__(self, target: ActionTarget, address: Address, secrets: Path | None) -> None:
         self.target = target
-        self.address = address
         self._secrets = secrets
         self._read = dict[tuple[str, str], tuple[float, str]]()
         self._timeout = target.spec.timeout.seconds
@@ -59,6 +55,10 @@ class HttpConnector:
     def close(self) -> None:
         """Close all connections; no call may be under way."""
         self._wire.close()
+
+    def move(self, address: Address) -> None:
+        """Call it there from now on; what is under way ends where it began."""
+        self._wire.move(address)
 
     def fault(self) -> Reason | None:
         """What keeps us from calling the target at all."""
@@ -152,21 +152,11 @@ class HttpConnector:
         raise SecretUnusable(f"credentials of type {auth.type} are not supported here")
 
     def _secret(self, ref: SecretKeyRef) -> str:
-        """The file `<secrets folder>/<secret's name>/<key>`, without a newline at its end.
-
-        Read again after a second, so that a rotated secret is used and a busy target costs no file a call.
-        """
+        """Read again after a second, so that a rotated secret is used and a busy target costs no file a call."""
         known = self._read.get((ref.name, ref.key))
         if known is not None and time.monotonic() - known[0] < SECRET_KEPT_SECONDS:
             return known[1]
-        if self._secrets is None:
-            raise SecretUnusable(f'secret: there is no folder of secrets: "{ref.name}"')
-        try:
-            value = (self._secrets / ref.name / ref.key).read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError):
-            raise SecretUnusable(f'secret: cannot be read: "{ref.name}", key "{ref.key}"') from None
-        if not value or not value.isascii() or not value.isprintable():
-            raise SecretUnusable(f'secret: is empty or has characters that no header may have: "{ref.name}"')
+        value = read_secret(ref.name, ref.key, self._secrets)
         self._read[ref.name, ref.key] = (time.monotonic(), value)
         return value
 

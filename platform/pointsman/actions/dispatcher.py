@@ -1,4 +1,4 @@
-"""Carries approved actions out: `python -m pointsman.actions.dispatcher --config FILE`.
+"""Carries approved actions out: `python -m pointsman.actions.dispatcher --config FILE`, with POINTSMAN_STORE_URL set.
 
 Any number of dispatchers may run on one store. This module reads the settings and reads them again when they change,
 keeps one worker a target, is woken when something is committed, lets expired actions end, and stops in order on
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -28,12 +27,14 @@ from pointsman.actions import outbox
 from pointsman.actions.crash import crash_point
 from pointsman.actions.effects import Settle, Terms, next_step
 from pointsman.actions.outbox import Outcome
+from pointsman.actions.report import Report, TargetReport
 from pointsman.actions.session import Session
 from pointsman.actions.settings import InvalidSettings, Settings, read_settings
 from pointsman.actions.status_port import StatusPort
 from pointsman.actions.worker import Worker
 from pointsman.api.reasons import Reason
-from pointsman.store.database import CONNECT_TIMEOUT_SECONDS
+from pointsman.logs import log_as_json
+from pointsman.store.database import HOW
 
 log = structlog.get_logger()
 
@@ -67,10 +68,10 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Serve until told to stop."""
-        port = StatusPort(self._ready, self._stats)
-        if self._settings.file.control_port is not None:
-            address = f"127.0.0.1:{await port.open(self._settings.file.control_port)}"
-            log.info("status port open", address=address)
+        port = StatusPort({"/-/ready": self._ready, "/-/stats": self._stats, "/-/targets": self._targets})
+        host, wanted = self._settings.file.control_host, self._settings.file.control_port
+        if wanted is not None:
+            log.info("status port open", address=f"{host}:{await port.open(host, wanted)}")
         await self._apply(self._settings)
         log.info("dispatcher started", owner=self._owner, targets=sorted(self._workers))
         beside: list[Coroutine[Any, Any, None]] = [self._listen(), self._expire(), self._say_figures()]
@@ -98,7 +99,7 @@ class Dispatcher:
                 continue
             known = found
             try:
-                settings = read_settings(self._path)
+                settings = read_settings(self._path, os.environ)
             except InvalidSettings as error:
                 log.error("settings refused, the old ones stay", why=str(error))
                 continue
@@ -131,14 +132,9 @@ class Dispatcher:
     async def _listen(self) -> None:
         """Wake the workers as soon as actions are committed. Polling stands in while this connection is away."""
         while True:
-            url = self._settings.file.database_url.get_secret_value()
+            url = self._settings.store_url.get_secret_value()
             try:
-                connection = await psycopg.AsyncConnection.connect(
-                    url,
-                    autocommit=True,
-                    connect_timeout=CONNECT_TIMEOUT_SECONDS,
-                    application_name="pointsman",
-                )
+                connection = await psycopg.AsyncConnection.connect(url, autocommit=True, **HOW)
                 async with connection:
                     await connection.execute(f"LISTEN {outbox.CHANNEL}")
                     async for _ in connection.notifies():
@@ -150,7 +146,7 @@ class Dispatcher:
 
     async def _expire(self) -> None:
         """Let expired actions end, whatever holds their target, and let those without a target say so."""
-        session = Session(self._settings.file.database_url.get_secret_value(), self._threads)
+        session = Session(self._settings.store_url.get_secret_value(), self._threads)
         try:
             while True:
                 delay = self._settings.file.poll_seconds
@@ -213,6 +209,13 @@ class Dispatcher:
             },
         }
 
+    def _targets(self) -> dict[str, Any]:
+        refused = {
+            name: TargetReport(answers=False, cause=f"it cannot be used: {why}")
+            for name, why in self._settings.refused.items()
+        }
+        return Report(targets={**refused, **{name: each.report() for name, each in self._workers.items()}}).document()
+
 
 def _same(worker: Worker, settings: Settings, name: str) -> bool:
     registered = settings.targets.get(name)
@@ -229,24 +232,9 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def log_as_json() -> None:
-    """One JSON line an event on standard error, for this process and the libraries that warn."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
-
-
 async def serve(path: Path) -> None:
     """Run a dispatcher until SIGTERM or SIGINT; SIGHUP reads the settings again. Raises InvalidSettings."""
-    dispatcher = Dispatcher(path, read_settings(path))
+    dispatcher = Dispatcher(path, read_settings(path, os.environ))
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(ending, dispatcher.stop)

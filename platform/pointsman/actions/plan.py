@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from pointsman.actions.report import TargetReport
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
 from pointsman.planning import Told, judge, set_aside
-
-Answer = Literal["Answering", "Silent", "Starting"]
-"""Starting: nobody could say yet, or what should answer is being started."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,51 +18,61 @@ class Observed:
     target: ActionTarget
     generation: int
     url: str | None
-    missing_secrets: Sequence[str]
-    answer: Answer
+    report: TargetReport | None
+    """What the dispatcher tells of it; None before it has"""
+    starting: bool
+    """Whether what should answer is being started"""
     approvals_here: bool
 
 
 def decide(observed: Observed) -> Told:
     """What the status says. The same observation gives the same."""
     facts = (secrets_are_there, it_is_reachable, everything_is_held, everything_is_honoured)
+    report = observed.report
     return Told(
         conditions=judge(facts, observed, generation=observed.generation),
         fields={
             "address": observed.url,
-            "reachable": observed.answer == "Answering",
+            "reachable": observed.url is not None and report is not None and report.answers is True,
             "killSwitch": observed.target.spec.suspend,
         },
     )
 
 
-def secrets_are_there(observed: Observed) -> Condition:
-    if not observed.missing_secrets:
+def secrets_are_there(observed: Observed) -> Condition | None:
+    if observed.report is None:
+        return None  # that nothing was seen yet, it_is_reachable says
+    missing = observed.report.missing_secrets
+    if not missing:
         return Condition(type="SecretsFound", status="True", reason=Reason.Accepted)
-    message = f"no such secret: {', '.join(observed.missing_secrets)}: apply a Secret that has it"
+    message = f"no usable secret: {', '.join(missing)}: apply a Secret that has it"
     return Condition(type="SecretsFound", status="False", reason=Reason.SecretNotFound, message=message)
 
 
 def it_is_reachable(observed: Observed) -> Condition:
-    url, service = observed.url, observed.target.spec.service_ref
+    url, service, report = observed.url, observed.target.spec.service_ref, observed.report
     if url is None:
         name, port = (service.name, service.port) if service is not None else ("", 0)
         message = f'no Service "{name}" leads its port {port} to a process: apply the Service and what it selects'
         return Condition(type="Reachable", status="False", reason=Reason.ServiceNotFound, message=message)
-    if observed.answer == "Answering":
+    if report is not None and report.answers:
         return Condition(type="Reachable", status="True", reason=Reason.Reachable, message=f'"{url}" answers')
-    if observed.answer == "Starting":
+    if report is None or report.answers is None or observed.starting:
         message = f'nothing has answered at "{url}" yet'
         return Condition(type="Reachable", status="Unknown", reason=Reason.Progressing, message=message)
-    message = f'nothing answers at "{url}": actions wait until it does'
+    message = f'nothing answers at "{url}": {report.cause}: actions wait until it does'
     return Condition(type="Reachable", status="False", reason=Reason.TargetUnreachable, message=message)
 
 
 def everything_is_held(observed: Observed) -> Condition | None:
-    if not observed.target.spec.suspend:
-        return None
-    message = "spec.suspend: every action is held: take it out to let them go"
-    return Condition(type="Held", status="True", reason=Reason.KillSwitchOn, message=message)
+    if observed.target.spec.suspend:
+        message = "spec.suspend: every action is held: take it out to let them go"
+        return Condition(type="Held", status="True", reason=Reason.KillSwitchOn, message=message)
+    budget, report = observed.target.spec.budget, observed.report
+    if budget is not None and report is not None and report.held == Reason.BudgetExhausted:
+        message = f"spec.budget: {budget.limit} in {budget.window} are spent: actions wait for the window to move on"
+        return Condition(type="Held", status="True", reason=Reason.BudgetExhausted, message=message)
+    return None
 
 
 def everything_is_honoured(observed: Observed) -> Condition:

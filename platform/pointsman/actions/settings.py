@@ -1,4 +1,4 @@
-"""The dispatcher's configuration file: read at the start, and again whenever it changes."""
+"""The dispatcher's configuration: a file, read at the start and again whenever it changes, and the store's URL."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from pointsman.api.action_target import ActionTarget
+from pointsman.store.database import StoreUrlRefused, store_url
 
 
 class InvalidSettings(Exception):
@@ -23,16 +24,16 @@ class SettingsFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
 
-    database_url: SecretStr
-    """The decision store, with the application's role."""
     targets: list[dict[str, Any]] = Field(default_factory=list)
     """ActionTarget documents, each with one more member `url`: the base URL that its serviceRef stands for."""
     secrets_folder: Path | None = None
     """Where secrets lie, as `<name>/<key>`. Default none: targets that need one are held."""
     owner: str = Field(default="dispatcher", min_length=1, max_length=100)
     """A name for the leases, made unique for each process."""
+    control_host: str = "127.0.0.1"
+    """The address on which the control port listens; 0.0.0.0 in a pod."""
     control_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on 127.0.0.1 for readiness and figures; 0 takes a free one, absent opens none."""
+    """Port for readiness, figures and what is seen of the targets; 0 takes a free one, absent opens none."""
     batch: int = Field(default=32, ge=1, le=1000)
     """How many actions a target is sent at once by each of its lanes."""
     lanes: int = Field(default=3, ge=1, le=16)
@@ -61,6 +62,8 @@ class Settings:
     """The file, checked. `refused` names the targets that cannot be used, with the reason in words."""
 
     file: SettingsFile
+    store_url: SecretStr
+    """The decision store, with the application's role."""
     targets: Mapping[str, RegisteredTarget]
     refused: Mapping[str, str]
 
@@ -71,8 +74,15 @@ class Settings:
         return max(2.5 * timeout, max(10.0, 5.0 + 4 * timeout) if chosen is None else chosen)
 
 
-def read_settings(path: Path) -> Settings:
-    """Read and check the file; one bad target does not take the others out of service. Raises InvalidSettings."""
+def read_settings(path: Path, environment: Mapping[str, str]) -> Settings:
+    """Read and check the file, and take the store's URL from the environment. Raises InvalidSettings.
+
+    One bad target does not take the others out of service.
+    """
+    try:
+        store = store_url(environment)
+    except StoreUrlRefused as error:
+        raise InvalidSettings(str(error)) from None
     try:
         file = SettingsFile.model_validate(orjson.loads(path.read_bytes()))
     except OSError as error:
@@ -97,7 +107,7 @@ def read_settings(path: Path) -> Settings:
             refused[name] = "is there twice"
         else:
             targets[name] = RegisteredTarget(target=target, url=url)
-    return Settings(file=file, targets=targets, refused=refused)
+    return Settings(file=file, store_url=SecretStr(store), targets=targets, refused=refused)
 
 
 def _places(error: ValidationError) -> str:

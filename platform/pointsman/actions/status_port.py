@@ -1,12 +1,13 @@
-"""The dispatcher's own small HTTP port, loopback only, read-only: who started it asks whether it works, and how much.
+"""The dispatcher's own small HTTP port, read-only: who started it asks whether it works, how much, and what it sees.
 
-`GET /-/ready` answers 200 as soon as the settings are applied; `GET /-/stats` gives figures by target.
+`GET /-/ready` answers 200 as soon as the settings are applied; `GET /-/stats` gives figures by target, `GET /-/targets` what
+is known of each (`report`). On loopback, or in a pod on all addresses.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -16,15 +17,15 @@ PATIENCE_SECONDS = 5.0
 
 
 class StatusPort:
-    """Answers from two functions; holds no state."""
+    """Answers each path from a function; holds no state."""
 
-    def __init__(self, ready: Callable[[], dict[str, Any]], stats: Callable[[], dict[str, Any]]) -> None:
-        self._answers = {"/-/ready": ready, "/-/stats": stats}
+    def __init__(self, answers: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
+        self._answers = answers
         self._server: asyncio.Server | None = None
 
-    async def open(self, port: int) -> int:
-        """Listen on 127.0.0.1 and return the port. Raises OSError where it is taken."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=LONGEST_REQUEST)
+    async def open(self, host: str, port: int) -> int:
+        """Listen and return the port. Raises OSError where it is taken."""
+        self._server = await asyncio.start_server(self._serve, host, port, limit=LONGEST_REQUEST)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange at one fixed address, with a sharp line between what never left and what may have arrived.
+"""One HTTP/1.1 exchange at a checked address, with a sharp line between what never left and what may have arrived.
 
 The connector calls it. It stands on h11, which parses; the sockets are asyncio's. A general client is not used here for
 two reasons: it hides whether bytes left before a failure, and it cost ten times the CPU of the rest of a freeze.
@@ -47,7 +47,7 @@ class Answer:
 
 
 class Wire:
-    """Exchanges with one address, each on a connection of its own; with `keep`, an idle connection is used again.
+    """Exchanges with one server, each on a connection of its own; with `keep`, an idle connection is used again.
 
     Bounded by its caller, who has only so many exchanges under way. Use from one event loop.
     """
@@ -63,15 +63,16 @@ class Wire:
         Raises NotSent or Lost. Cancelled, the connection is closed.
         """
         end = asyncio.get_running_loop().time() + timeout
-        connection = self._take() or await self._connect(end)
+        address = self._address
+        connection = self._take() or await self._connect(address, end)
         try:
             async with asyncio.timeout_at(end):
                 answer = await connection.exchange(
                     h11.Request(
                         method=method,
-                        target=self._address.prefix + path,
+                        target=address.prefix + path,
                         headers=[
-                            ("Host", self._address.host_header),
+                            ("Host", address.host_header),
                             *headers,
                             *([("Content-Length", str(len(body)))] if method != "GET" else []),
                         ],
@@ -81,14 +82,20 @@ class Wire:
         except TimeoutError:
             raise Lost("no answer in time", timed_out=True) from None
         finally:
-            if not (self._keep and connection.reusable):
+            if not (self._keep and connection.reusable and address == self._address):
                 connection.close()
         if connection.reusable:
             self._idle.append(connection)
         return answer
 
+    def move(self, address: Address) -> None:
+        """Connect there from now on."""
+        if address != self._address:
+            self._address = address
+            self.close()
+
     def close(self) -> None:
-        """Close what is idle; no exchange may be under way."""
+        """Close what is idle; at the end, no exchange may be under way."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
@@ -102,8 +109,7 @@ class Wire:
             connection.close()
         return None
 
-    async def _connect(self, end: float) -> _Connection:
-        address = self._address
+    async def _connect(self, address: Address, end: float) -> _Connection:
         try:
             async with asyncio.timeout_at(end):
                 _, connection = await asyncio.get_running_loop().create_connection(

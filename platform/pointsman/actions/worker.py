@@ -18,7 +18,6 @@ import structlog
 from psycopg.rows import TupleRow
 
 from pointsman.actions import outbox
-from pointsman.actions.addresses import AddressRefused, NameNotResolved, resolve
 from pointsman.actions.batches import Batches, Begun, Claimed
 from pointsman.actions.connectors import HttpConnector, Seen
 from pointsman.actions.crash import crash_point
@@ -38,15 +37,19 @@ from pointsman.actions.effects import (
     next_step,
 )
 from pointsman.actions.gate import Breaker, Pass
+from pointsman.actions.listening import Look, look
 from pointsman.actions.outbox import Claim, Outcome
+from pointsman.actions.report import TargetReport
+from pointsman.actions.secrets import missing_secrets
 from pointsman.actions.session import Session
 from pointsman.actions.settings import RegisteredTarget, Settings
 from pointsman.api.reasons import Reason
 
 log = structlog.get_logger()
 
+NO_ADDRESS_SECONDS = 5.0
+"""Between two look-ups of a name that has no address"""
 STORE_BACK_OFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-RESOLVE_AGAIN_SECONDS = 5.0
 LAST_RECORDS_SECONDS = 10.0
 """How long a worker that is told to stop tries to write outcomes to a store that is away."""
 
@@ -63,8 +66,10 @@ class Worker:
         self.registered = registered
         self.figures = Counter[str]()
         self.held: Reason | None = None
-        self._settings, self._owner, self._threads = settings, owner, threads
-        self._session = Session(settings.file.database_url.get_secret_value(), threads)
+        self._settings, self._owner = settings, owner
+        self._look: Look | None = None
+        self._budget_left: int | None = None
+        self._session = Session(settings.store_url.get_secret_value(), threads)
         self._log = log.bind(target=registered.name)
         self._batches = Batches(
             registered.target,
@@ -88,26 +93,46 @@ class Worker:
         self.wake()
         await self._main
 
+    def report(self) -> TargetReport:
+        """What is known of the target now."""
+        return TargetReport(
+            answers=None if self._look is None else self._look.listens,
+            cause="" if self._look is None else self._look.cause,
+            missing_secrets=tuple(missing_secrets(self.registered.target, self._settings.file.secrets_folder)),
+            budget_left=self._budget_left,
+            held=self.held,
+        )
+
     async def _serve(self) -> None:
         connector = await self._connector()
         if connector is not None:
+            watching = asyncio.create_task(self._watch(connector))
             await asyncio.gather(*(self._lane(connector, number) for number in range(len(self._wake))))
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             connector.close()
         await self._session.close()
 
     async def _connector(self) -> HttpConnector | None:
-        """Fix the target's address, for as long as this worker lives."""
+        """Once the target has an address."""
         while not self._stop.is_set():
-            try:
-                address = await asyncio.get_running_loop().run_in_executor(self._threads, resolve, self.registered.url)
-            except (AddressRefused, NameNotResolved) as error:
-                self.held = Reason.TargetUnreachable
-                self._log.error("target has no address", why=str(error))
-                await self._say_held(Pass(limit=0, held=self.held))
-                await self._until_stopped(RESOLVE_AGAIN_SECONDS)
-                continue
-            return HttpConnector(self.registered.target, address, self._settings.file.secrets_folder)
+            self._look = await look(self.registered.url)
+            if self._look.address is not None:
+                return HttpConnector(self.registered.target, self._look.address, self._settings.file.secrets_folder)
+            self.held = Reason.TargetUnreachable
+            self._log.error("target has no address", why=self._look.cause)
+            await self._say_held(Pass(limit=0, held=self.held))
+            await self._until_stopped(NO_ADDRESS_SECONDS)
         return None
+
+    async def _watch(self, connector: HttpConnector) -> None:
+        """Know whether the target listens, and follow it where its address changes."""
+        while True:
+            assert self._look is not None
+            await asyncio.sleep(self._look.again_in_seconds)
+            self._look = await look(self.registered.url)
+            if self._look.address is not None:
+                connector.move(self._look.address)
 
     async def _lane(self, connector: HttpConnector, number: int) -> None:
         failures = 0
@@ -135,7 +160,7 @@ class Worker:
         claimed = await self._session.run(
             lambda cursor: self._batches.claim(cursor, self._session.generation, self._breaker, fault)
         )
-        self.held = claimed.admitted.held
+        self.held, self._budget_left = claimed.admitted.held, claimed.budget_left
         if says_held and self.held is not None:
             await self._say_held(claimed.admitted)
         if not claimed.claims:

@@ -1,4 +1,4 @@
-"""Asks graph hosts which revision they serve with, and action targets whether they listen. Beside the reconcile.
+"""Asks graph hosts which revision they serve with, and the dispatcher what it sees of the targets. Beside the reconcile.
 
 One that is slow or hangs keeps nobody waiting: each is asked by a task of its own, and the answers are read at any time.
 """
@@ -6,17 +6,18 @@ One that is slow or hangs keeps nobody waiting: each is asked by a task of its o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import httpx2
+from pydantic import ValidationError
 
-HOST_SECONDS = 1.0
-"""Between two questions to a host."""
-SILENT_SECONDS, LISTENING_SECONDS = 1.0, 5.0
-"""Between two looks at a target that did not listen, and at one that did."""
+from pointsman.actions.report import Report, TargetReport
+
+AGAIN_SECONDS = 1.0
+"""Between two questions to one of them."""
 PATIENCE_SECONDS = 3.0
 
 
@@ -37,7 +38,7 @@ class Probes:
         self._changed = changed
         self._client = httpx2.AsyncClient(timeout=PATIENCE_SECONDS, trust_env=False, verify=False)
         self._hosts = dict[str, HostAnswer]()
-        self._targets = dict[str, bool]()
+        self._targets = Report()
         self._tasks = dict[tuple[str, str], asyncio.Task[None]]()
 
     def host(self, url: str) -> HostAnswer:
@@ -48,20 +49,19 @@ class Probes:
         """What a host has said otherwise, until it is asked again."""
         self._hosts[url] = replace(self.host(url), revision=revision, cause="")
 
-    def listens(self, url: str) -> bool | None:
-        """Whether somebody listens at this address; None where nobody has looked yet."""
-        return self._targets.get(url)
+    def target(self, name: str) -> TargetReport | None:
+        """What the dispatcher has told of a target; it stands while the dispatcher is away."""
+        return self._targets.targets.get(name)
 
-    def watch(self, *, hosts: Set[str], targets: Set[str]) -> None:
+    def watch(self, *, hosts: Set[str], dispatcher: str | None) -> None:
         """Ask these from now on, and no others."""
-        wanted = {("host", url) for url in hosts} | {("target", url) for url in targets}
+        wanted = {("host", url) for url in hosts} | ({("dispatcher", dispatcher)} if dispatcher else set())
         for key in self._tasks.keys() - wanted:
             self._tasks.pop(key).cancel()
         for kind, url in wanted - self._tasks.keys():
-            ask = self._ask_host if kind == "host" else self._ask_target
+            ask = self._ask_host if kind == "host" else self._ask_dispatcher
             self._tasks[kind, url] = asyncio.create_task(ask(url), name=f"probe {kind} {url}")
         self._hosts = {url: answer for url, answer in self._hosts.items() if url in hosts}
-        self._targets = {url: answer for url, answer in self._targets.items() if url in targets}
 
     async def close(self) -> None:
         """Ask nobody any more."""
@@ -78,7 +78,7 @@ class Probes:
             if answer != self._hosts.get(url):
                 self._hosts[url] = answer
                 self._changed()
-            await asyncio.sleep(max(0.0, HOST_SECONDS - (time.monotonic() - began)))
+            await asyncio.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
 
     async def _answer_of(self, url: str) -> HostAnswer:
         try:
@@ -90,26 +90,13 @@ class Probes:
         except (httpx2.HTTPError, ValueError, KeyError, AttributeError):
             return HostAnswer()
 
-    async def _ask_target(self, url: str) -> None:
+    async def _ask_dispatcher(self, url: str) -> None:
         while True:
-            listens = await _listens(url)
-            if listens != self._targets.get(url):
-                self._targets[url] = listens
-                self._changed()
-            await asyncio.sleep(LISTENING_SECONDS if listens else SILENT_SECONDS)
-
-
-async def _listens(url: str) -> bool:
-    """Whether a connection can be made; nothing is sent, so nothing is logged or counted there."""
-    parts = urlsplit(url)
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or _default_port(parts.scheme))
-        writer.close()
-    except (OSError, TimeoutError, ValueError):
-        return False
-    return True
-
-
-def _default_port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80
+            began = time.monotonic()
+            with contextlib.suppress(httpx2.HTTPError, ValidationError):
+                response = await self._client.get(f"{url}/-/targets")
+                told = Report.model_validate_json(response.content).after(self._targets)
+                if told != self._targets:
+                    self._targets = told
+                    self._changed()
+            await asyncio.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))

@@ -15,7 +15,6 @@ from pointsman.local import world
 from pointsman.local.action_targets import ActionTargets
 from pointsman.local.applied import Applied
 from pointsman.local.companion_processes import CompanionProcesses
-from pointsman.local.files import write_private
 from pointsman.local.gateway import GATEWAY, Gateway
 from pointsman.local.graph_hosts import GraphHosts
 from pointsman.local.home import Home
@@ -51,10 +50,10 @@ class Reconciler:
         self._probes, self._switches = Probes(changed=changed), Switches(changed=changed)
         self._home, self._ports = home, ports
         self._gateway = Gateway(home, ports)
-        self._api_settings = {"databaseUrl": database_url, "host": world.LOOPBACK, "port": ports.of(world.API)}
+        self._api = world.api_spec(ports, database_url)
         self._definitions = Definitions(sources_elsewhere=world.SOURCES_ELSEWHERE)
         self._companions = CompanionProcesses(home, ports, secrets)
-        self._targets = ActionTargets(home, ports, secrets, self._companions, self._probes, database_url=database_url)
+        self._targets = ActionTargets(home, ports, self._companions, self._probes, database_url=database_url)
         self._models = ModelServers(home, ports, self._registry)
         self._graphs = GraphHosts(
             home, ports, secrets, self._models, self._probes, self._switches, database_url=database_url
@@ -76,9 +75,8 @@ class Reconciler:
         told = {**definitions, **targets.told, **models.told}
         graphs = self._graphs.decide(applied, seen, told)
         gateway = self._gateway.decide(self._graphs.routes(), seen)
-        write_private(world.api_config(self._home), self._api_settings)
-        doors = {world.API: world.api_spec(self._home, self._ports), GATEWAY: gateway}
-        self._probes.watch(hosts=self._graphs.urls(), targets=frozenset(self._targets.urls(applied).values()))
+        doors = {world.API: self._api, GATEWAY: gateway}
+        self._probes.watch(hosts=self._graphs.urls(), dispatcher=self._targets.dispatcher if applied.targets else None)
         return Part(
             processes={**doors, **companions.processes, **targets.processes, **models.processes, **graphs.processes},
             told={**told, **companions.told, **graphs.told, **_broken(applied)},

@@ -16,6 +16,7 @@ from pointsman.api.decision_graph import DecisionGraph
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
 from pointsman.local.processes import ProcessSpec
+from pointsman.store.database import STORE_URL
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 LOOPBACK = "127.0.0.1"
@@ -98,12 +99,18 @@ def dispatcher_config(home: Home) -> Path:
     return home.config / "dispatcher.json"
 
 
-def dispatcher_spec(home: Home, ports: Ports) -> ProcessSpec:
+def dispatcher_url(ports: Ports) -> str:
+    """Where the dispatcher tells of itself and of the targets."""
+    return f"http://{LOOPBACK}:{ports.of('dispatcher')}"
+
+
+def dispatcher_spec(home: Home, ports: Ports, database_url: str) -> ProcessSpec:
     """The dispatcher of all targets. Ready once its settings are applied."""
-    address = f"http://{LOOPBACK}:{ports.of('dispatcher')}"
+    address = dispatcher_url(ports)
     return ProcessSpec(
         name="dispatcher",
         command=(sys.executable, "-m", "pointsman.actions.dispatcher", "--config", str(dispatcher_config(home))),
+        environment={STORE_URL: database_url},
         ready=answers(f"{address}/-/ready"),
         address=address,
     )
@@ -117,16 +124,12 @@ def api_url(ports: Ports) -> str:
     return f"http://{LOOPBACK}:{ports.of(API)}"
 
 
-def api_config(home: Home) -> Path:
-    """The file that the API is started with."""
-    return home.config / "api.json"
-
-
-def api_spec(home: Home, ports: Ports) -> ProcessSpec:
+def api_spec(ports: Ports, database_url: str) -> ProcessSpec:
     """The decision API. Ready when the store answers it."""
     return ProcessSpec(
         name=API,
-        command=(sys.executable, "-m", "pointsman.console", "--config", str(api_config(home))),
+        command=(sys.executable, "-m", "pointsman.console", "--host", LOOPBACK, "--port", str(ports.of(API))),
+        environment={STORE_URL: database_url},
         ready=answers(f"{api_url(ports)}/readyz"),
         address=api_url(ports),
     )
