@@ -9,6 +9,9 @@ import orjson
 import pytest
 
 from pointsman.console.limits import BODY_BYTES, JSON_DEPTH, depth_of
+from pointsman.console.store import Store
+from pointsman.decisions.queries import record_revision
+from pointsman.store.database import connect
 
 pytestmark = pytest.mark.slow
 
@@ -94,6 +97,45 @@ def test_dead_letters_are_listed_and_set_aside(decide, call, graph) -> None:
     assert call("POST", f"/v1/deadletters/{letter['id']}/discard").json() == {"state": "discarded"}
     assert call("POST", f"/v1/deadletters/{letter['id']}/replay", json={}).status_code == 409
     assert call("GET", f"/v1/deadletters?graph={graph}").json()["items"] == []
+
+
+def test_a_graph_is_known_by_what_its_host_recorded(library, database_url, owner_url) -> None:
+    """As on a cluster, where no supervisor keeps the applied objects."""
+    resolved, store = library.graph.resolved, Store(database_url)
+    changed = resolved.graph.model_copy(
+        update={"metadata": resolved.graph.metadata.model_copy(update={"generation": 7})}
+    )
+    store.open()
+    try:
+        with connect(database_url) as connection:
+            record_revision(connection, resolved)
+            connection.commit()
+            assert store.graphs() == []
+            for graph in (resolved.graph, changed):
+                record_revision(
+                    connection,
+                    resolved.model_copy(update={"graph": graph}),
+                    address="http://card-fraud.fraud.svc/v1/graphs/card-fraud",
+                )
+                connection.commit()
+        (graph,) = store.graphs()
+        assert (graph.name, graph.uid) == (resolved.graph.name, resolved.graph_uid)
+        assert graph.address == "http://card-fraud.fraud.svc/v1/graphs/card-fraud/decisions"
+        assert graph.document.spec == resolved.graph.spec
+        with connect(owner_url) as connection:
+            assert connection.execute("SELECT generation FROM objects").fetchall() == [(7,)]
+    finally:
+        store.close()
+
+
+def test_it_is_ready_once_the_store_has_what_this_release_needs(address, owner_url) -> None:
+    with connect(owner_url, autocommit=True) as owner, httpx2.Client(base_url=address, trust_env=False) as client:
+        assert client.get("/readyz").json() == {"status": "ready"}
+        owner.execute("UPDATE alembic_version SET version_num = '0001'")
+        waiting = client.get("/readyz")
+        assert (waiting.status_code, 'has revision "0001"' in waiting.json()["error"]) == (503, True)
+        owner.execute("UPDATE alembic_version SET version_num = '9999'")  # of a later release, which is as good
+        assert client.get("/readyz").status_code == 200
 
 
 def test_metrics_say_what_the_store_holds(decide, call, graph) -> None:

@@ -86,8 +86,7 @@ def _health(app: FastAPI) -> None:
 
     @app.get("/readyz", tags=["health"], summary="Whether requests would be answered")
     def readyz(store: TheStore) -> dict[str, str]:
-        with store.connection() as connection:
-            connection.execute("SELECT 1")
+        store.check()
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)

@@ -17,10 +17,14 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.governance.keyring import Keyring
 from pointsman.governance.keys import all_keys
+from pointsman.store import revision
+from pointsman.store.database import HOW
 
 Connection = psycopg.Connection[TupleRow]
 POOL = 8
 WAIT_SECONDS = 5.0
+CONNECTING_SECONDS = 2.0
+"""How long a connection is tried in the background; the next request tries again at once, however long the store was away"""
 
 GRAPHS = "SELECT name, uid, document, status FROM objects WHERE kind = 'DecisionGraph' ORDER BY name"
 
@@ -59,8 +63,9 @@ class Store:
             max_size=POOL,
             open=False,
             timeout=WAIT_SECONDS,
+            reconnect_timeout=CONNECTING_SECONDS,
             check=ConnectionPool.check_connection,
-            kwargs={"options": "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=30s"},
+            kwargs={**HOW, "options": "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=30s"},
         )
         self.keys = Keyring(self._read_keys)
 
@@ -82,6 +87,14 @@ class Store:
             raise Unavailable("the decision store does not answer") from error
         except psycopg.OperationalError as error:
             raise Unavailable(f"the decision store went away: {' '.join(str(error).split())}") from error
+
+    def check(self) -> None:
+        """Whether requests would be answered: the store is there, and has what this release needs. Raises Unavailable."""
+        with self.connection() as connection:
+            try:
+                revision.check(connection)
+            except revision.NotPrepared as error:
+                raise Unavailable(str(error)) from error
 
     def graphs(self) -> list[Graph]:
         """All graphs, by name."""

@@ -78,14 +78,36 @@ def committed_events(connection: Connection, graph: CompiledGraph, size: int) ->
             yield [orjson.loads(body) for (body,) in rows]
 
 
-def record_revision(connection: Connection, resolved: ResolvedGraph) -> None:
-    """Keep what a revision was made of, once, so that every decision that names it can be explained."""
+APPLIED = """
+INSERT INTO objects (kind, name, uid, generation, document, status)
+VALUES ('DecisionGraph', %(name)s, %(uid)s, %(generation)s, %(document)s::jsonb, jsonb_build_object('address', %(address)s::text))
+ON CONFLICT (kind, name) DO UPDATE SET uid = excluded.uid, generation = excluded.generation, document = excluded.document,
+    status = excluded.status, updated_at = now()
+"""
+
+
+def record_revision(connection: Connection, resolved: ResolvedGraph, *, address: str | None = None) -> None:
+    """Keep what a revision was made of, once, so that every decision that names it can be explained.
+
+    Call it when the graph is taken over and when its revision is switched. With the address of the graph's API the graph
+    itself is kept too: on a cluster nobody else tells the store which graphs there are, on a laptop the supervisor does.
+    """
+    graph = resolved.graph
     with connection.transaction():
         connection.execute(
             "INSERT INTO revisions (kind, name, digest, body) VALUES ('DecisionGraph', %s, %s, %s::jsonb) "
             "ON CONFLICT DO NOTHING",
-            (resolved.graph.metadata.name, resolved.revision, resolved.to_json().decode()),
+            (graph.name, resolved.revision, resolved.to_json().decode()),
         )
+        if address is not None:
+            applied = {
+                "name": graph.name,
+                "uid": resolved.graph_uid,
+                "generation": graph.metadata.generation or 1,
+                "document": orjson.dumps(graph.document()).decode(),
+                "address": f"{address}/decisions",
+            }
+            connection.execute(APPLIED, applied)
 
 
 def explain(connection: Connection, wanted: str) -> dict[str, Any]:
