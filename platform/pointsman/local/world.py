@@ -13,10 +13,10 @@ from types import MappingProxyType
 import httpx2
 
 from pointsman.api.decision_graph import DecisionGraph
+from pointsman.graphs.pod import STORE_URL
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
 from pointsman.local.processes import ProcessSpec
-from pointsman.store.database import STORE_URL
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 LOOPBACK = "127.0.0.1"

@@ -14,13 +14,13 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
+from pointsman.graphs.pod import STORE_URL
+
 OWNER_ROLE = "pointsman_owner"
 APP_ROLE = "pointsman_app"
 
-STORE_URL = "POINTSMAN_STORE_URL"
-"""The variable with the application's URL"""
 OWNER_URL = "POINTSMAN_STORE_OWNER_URL"
-"""The variable with the owner's"""
+"""The variable with the owner's URL; STORE_URL has the application's"""
 KEYS_OF_SECRET: Mapping[str, str] = MappingProxyType({STORE_URL: "url", OWNER_URL: "ownerUrl"})
 """In which key of the Secret `pointsman-store` a variable's value stands on a cluster"""
 
