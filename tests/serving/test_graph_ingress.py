@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
 import httpx2
+import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pointsman.governance.access import Role
 from pointsman.governance.keys import make
@@ -42,6 +45,16 @@ class Ingress:
 
     def __init__(self, url: str, key: str) -> None:
         self.url, self.key = url, key
+
+    def metrics(self) -> dict[tuple[str, frozenset[str]], float]:
+        """What Prometheus reads: values by name and labels, but for the graph's."""
+        answer = httpx2.get(f"{self.url}/-/metrics", timeout=20, trust_env=False)
+        assert answer.headers["content-type"].startswith("text/plain")
+        return {
+            (sample.name, frozenset(value for label, value in sample.labels.items() if label != "graph")): sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+        }
 
     def post(self, key: str | None = None, **body: object) -> httpx2.Response:
         headers = {"authorization": f"Bearer {key or self.key}"}
@@ -144,3 +157,38 @@ def test_while_people_have_too_much_to_do_nothing_more_is_taken_in(ingress: Ingr
         connection.execute("UPDATE reviews SET state = 'decided' WHERE state = 'open'")
     while ingress.post(json=event()).status_code == 503:
         pass
+
+
+def test_prometheus_reads_what_was_answered(ingress: Ingress, resolved: ResolvedGraph) -> None:
+    ingress.post(json=event(amount="10.50"))
+    ingress.post(json=event(amount="9000.00"))
+    ingress.post(json={"transaction_id": "t"})
+    ingress.post(json={"events": [event(amount="1.00"), event(amount="1.00"), event(amount="1.00")]})
+    assert ingress.post(key="pm_guess", json=event()).status_code == 401
+
+    found = ingress.metrics()
+
+    def value(name: str, *labels: str) -> float:
+        return found[f"pointsman_graph_{name}", frozenset(labels)]
+
+    assert value("decisions_total", "approve") == 4
+    assert value("decisions_total", "freeze", "review") == 1, (
+        "its score is in the band, and a rule sends it to a person"
+    )
+    assert value("at_stake_total", "approve") == 13.5
+    assert value("at_stake_total", "freeze", "review") == 9000
+    assert value("review_reasons_total", "AmountOverLimit") == 1
+    assert value("dead_letters_total", "MissingField") == 1
+    assert value("events_total") == 6
+    assert value("requests_total", "200", "") == 3
+    assert value("requests_total", "422", "") == value("requests_total", "401", "") == 1
+    assert value("latency_seconds_count", "synchronous") == 3
+    assert value("latency_seconds_count", "stream") == 3
+    assert value("scores_count") == 5
+    assert value("ready", "Ready") == value("store_answers") == value("recoveries_total") == 1
+    assert value("revision_info", resolved.revision) == 1
+    assert value("max_open_reviews") == 2
+    assert value("deadline_seconds") == 0.2
+    for node, model in resolved.models.items():
+        assert value("model_rows_total", node, model.deployment, model.version) == 5
+        assert value("model_call_seconds_count", node, model.deployment, model.version) == 3

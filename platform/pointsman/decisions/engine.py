@@ -25,6 +25,7 @@ from pointsman.decisions.commit import Commit, Committer, Fenced
 from pointsman.decisions.list_store import ListReader
 from pointsman.decisions.queries import answers_of, committed_events
 from pointsman.decisions.record import Decisions, KnownDecision, Records, records
+from pointsman.decisions.stats import NOTHING, Stats, Tally, tally
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import GraphState, evaluate, triage
 from pointsman.graphs.identity import uuid_text
@@ -58,17 +59,6 @@ class Submission:
     synchronous: bool
 
 
-@dataclass
-class Stats:
-    """Where the time goes since the host started: seconds and rows by step, and what was counted."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-    rows: dict[str, int] = field(default_factory=dict)
-    batches: int = 0
-    decided: int = 0
-    overdue: int = 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class Decided:
     """A batch that is decided and not committed. `era` tells on which state: one is begun with every recovery."""
@@ -76,6 +66,7 @@ class Decided:
     submissions: Sequence[Submission]
     accepted: Accepted
     batch: Commit
+    tally: Tally
     era: int
     ids: frozenset[bytes]
     settled: threading.Event = field(default_factory=threading.Event)
@@ -211,9 +202,17 @@ class Engine:
             decided.settled.set()  # whatever came of it: a batch that is being decided may wait for this one
         if self._in_flight is decided:
             self._in_flight = None
-        self.stats.batches += 1
-        self.stats.decided += len(decided.accepted.positions)
+        self._count(decided)
         return [[next(answers) for _ in each.events] for each in decided.submissions]
+
+    def _count(self, decided: Decided) -> None:
+        batch = decided.batch
+        self.stats.committed(
+            received=batch.received, duplicates=batch.duplicates, letters=batch.dead_letters, tally=decided.tally
+        )
+        arrivals = [(each.arrived, len(each.events), each.synchronous) for each in decided.submissions]
+        self.stats.waited(arrivals, time.monotonic())
+        self.stats.last_commit = batch.decided_at.timestamp()
 
     def import_history(self, events: Sequence[object]) -> tuple[int, int]:
         """Warm up features with events that are not decided; return how many were new and how many were broken.
@@ -236,6 +235,7 @@ class Engine:
         rows = [event for each in submissions for event in each.events]
         accepted = accept(self.graph, rows, self._known, source=self._source, arrived=_microseconds(now))
         lap("contract", len(rows))
+        written, counted = self._decide(submissions, accepted, now, lap)
         return Decided(
             submissions=submissions,
             accepted=accepted,
@@ -244,12 +244,13 @@ class Engine:
                 received=len(rows),
                 duplicates=len(accepted.recorded) + len(accepted.repeated),
                 events=accepted.events,
-                records=self._decide(submissions, accepted, now, lap),
+                records=written,
                 dead_letters=tuple(accepted.dead_letters.values()),
                 decided_at=now,
                 revision=self.graph.resolved.revision,
                 source=self._source,
             ),
+            tally=counted,
             era=self._era,
             ids=frozenset(accepted.decision_ids),
         )
@@ -261,9 +262,11 @@ class Engine:
             in_flight.settled.wait()
         return self._committer.known(decision_ids)
 
-    def _decide(self, submissions: Sequence[Submission], accepted: Accepted, now: datetime, lap: _Laps) -> Records:
+    def _decide(
+        self, submissions: Sequence[Submission], accepted: Accepted, now: datetime, lap: _Laps
+    ) -> tuple[Records, Tally]:
         if not accepted.positions:
-            return Records(decisions=Decisions(first_seq=self._next_seq))
+            return Records(decisions=Decisions(first_seq=self._next_seq)), NOTHING
         lists = self._lists.read(self._committer.lookups, now) if self.graph.has_lists else NO_LISTS
         evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists, ran=lap)
         overdue = self._overdue(submissions)[np.array(accepted.positions, dtype=np.intp)]
@@ -279,7 +282,7 @@ class Engine:
             decided_at=now,
         )
         lap("record", len(accepted.positions))
-        return decided
+        return decided, tally(self.graph, evaluation, concluded)
 
     def _overdue(self, submissions: Sequence[Submission]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which rows have kept a synchronous caller waiting past the deadline; those of a stream are only counted."""
@@ -330,6 +333,7 @@ class Engine:
         """
         if self._fenced is not None:
             raise self._fenced
+        self.stats.recoveries += 1
         while True:
             try:
                 self._committer.open()

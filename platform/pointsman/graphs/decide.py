@@ -75,9 +75,15 @@ class Evaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class Triage:
-    """What is concluded: an outcome for every row, its band (-1 where there is no score), and which actions act."""
+    """What is concluded: an outcome for every row, its band (-1 where there is no score), and which actions act.
+
+    `to_review` are the rows that go to a person although their band may say otherwise; `because` has, by reason, the rows
+    that go there for it.
+    """
 
     band: npt.NDArray[np.intp]
+    to_review: Mask
+    because: Mapping[str, Mask]
     outcomes: list[str]
     reasons: list[tuple[str, ...]]
     acting: Mapping[str, Mask]
@@ -225,19 +231,23 @@ def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask) -> Triag
         [any(graph.actions[name].needs_approval for name in names) for names in graph.band_actions] + [False]
     )
     forced.append((Reason.ApprovalNotAvailable, gated[band] & placed))
-    to_review = ~placed
+    to_review, because = ~placed, dict[str, Mask]()
     reasons: list[tuple[str, ...]] = [()] * rows
     for reason, mask in forced:
         if mask.any():
             to_review |= mask
+            because[str(reason)] = because[str(reason)] | mask if str(reason) in because else mask
             for row in np.flatnonzero(mask).tolist():
                 reasons[row] = (*reasons[row], str(reason)) if reason not in reasons[row] else reasons[row]
     plain = placed & (outcomes == REVIEW) & ~to_review
     for row in np.flatnonzero(plain).tolist():
         reasons[row] = (Reason.ReviewBand.value,)
+    because[Reason.ReviewBand.value] = plain
     outcomes[to_review] = REVIEW
     acting = {
         name: (np.array([name in names for names in graph.band_actions] + [False])[band]) & ~to_review & placed
         for name in graph.actions
     }
-    return Triage(band=band, outcomes=outcomes.tolist(), reasons=reasons, acting=acting)
+    return Triage(
+        band=band, to_review=to_review, because=because, outcomes=outcomes.tolist(), reasons=reasons, acting=acting
+    )

@@ -5,13 +5,14 @@ POST /decisions         one event, {"events": […]}, a list, or NDJSON. One eve
                         the permission to decide is asked for where the configuration says so.
 POST /-/history         events that warm up features and are not decided (bearer token)
 PUT  /-/revision        a resolved graph to switch to (bearer token)
-GET  /-/ready, /-/stats
+GET  /-/ready, /-/stats, and /-/metrics for Prometheus
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import orjson
 import psycopg
 import structlog
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
 from pointsman.decisions.engine import Answer, Fenced, StoreUnavailable
@@ -29,6 +31,7 @@ from pointsman.graphs.ports import ModelFailed
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.models.artifact import ArtifactRefused
 from pointsman_serving.graph.host import GraphHost, Overloaded, ReviewQueueFull
+from pointsman_serving.graph.metrics import exposition
 
 log = structlog.get_logger()
 
@@ -36,6 +39,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+JSON, TEXT = b"application/json", CONTENT_TYPE_LATEST.encode()
 BODY_BYTES = 8 * 1024 * 1024
 EVENTS_A_REQUEST = 10_000
 
@@ -60,27 +64,33 @@ class GraphApp:
             ("PUT", "/-/revision"): self._revision,
             ("GET", "/-/ready"): self._ready,
             ("GET", "/-/stats"): self._stats,
+            ("GET", "/-/metrics"): self._metrics,
         }
+        self._requests = Counter[tuple[int, str]]()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request, or take part in the server's start and stop."""
         if scope["type"] == "lifespan":
             await take_part(receive, send)
             return
+        reason = ""
         try:
             status, body = await self._route(scope)(scope, receive)
             headers: dict[str, str] = {}
         except Refused as error:
             status, body, headers = error.status, {"error": str(error)}, error.headers
         except Overloaded as error:
-            status, body, headers = 503, {"error": str(error)}, {"retry-after": "1"}
+            status, body, headers, reason = 503, {"error": str(error)}, {"retry-after": "1"}, "Overloaded"
         except ReviewQueueFull as error:
-            status, body, headers = 503, {"error": str(error)}, {"retry-after": "5"}
+            status, body, headers, reason = 503, {"error": str(error)}, {"retry-after": "5"}, "ReviewQueueFull"
         except (StoreUnavailable, Fenced) as error:
             status, body, headers = 503, {"error": f"nothing was decided: {error}"}, {"retry-after": "2"}
+            reason = type(error).__name__
+        if scope["path"].endswith("/decisions"):
+            self._requests[status, reason] += 1
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-        payload = orjson.dumps(body)
-        raw += [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+        payload, content = (body, TEXT) if isinstance(body, bytes) else (orjson.dumps(body), JSON)
+        raw += [(b"content-type", content), (b"content-length", str(len(payload)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": payload})
 
@@ -139,6 +149,9 @@ class GraphApp:
 
     async def _stats(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
         return 200, self._host.stats()
+
+    async def _metrics(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
+        return 200, exposition(self._host.observed(self._requests.copy()))
 
     async def _check_key(self, scope: Scope) -> None:
         keyring = self._host.keyring

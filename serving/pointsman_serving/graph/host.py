@@ -12,7 +12,7 @@ import gc
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.store.database import connect
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.load import LoadedGraph, load
+from pointsman_serving.graph.metrics import Observed
 
 log = structlog.get_logger()
 
@@ -90,6 +91,7 @@ class GraphHost:
         self._runner: asyncio.Task[None] | None = None
         self._counter: asyncio.Task[None] | None = None
         self._open_reviews = 0
+        self._store_answers = False
         self._trouble: tuple[str, str] | None = ("HostStarting", "the graph is being loaded")
 
     async def start(self) -> None:
@@ -180,6 +182,24 @@ class GraphHost:
             },
         }
 
+    def observed(self, requests: Mapping[tuple[int, str], int]) -> Observed:
+        """What metrics are made of; `requests` are those that the ingress has answered, by status and reason."""
+        state, loaded = self.readiness(), self._loaded
+        return Observed(
+            graph=self.name,
+            ready=state.ready,
+            reason=state.reason,
+            revision=state.revision,
+            pending=self._pending,
+            waiting=self._waiting,
+            open_reviews=self._open_reviews,
+            store_answers=self._store_answers,
+            requests=requests,
+            stats=None if self._engine is None else self._engine.stats,
+            compiled=None if loaded is None else loaded.compiled,
+            ports={} if loaded is None else loaded.ports,
+        )
+
     @property
     def _ready_engine(self) -> Engine:
         if self._engine is None:
@@ -246,7 +266,9 @@ class GraphHost:
         while True:
             try:
                 self._open_reviews = await _run(self._deciding, self._ready_engine.open_reviews)
+                self._store_answers = True
             except psycopg.OperationalError as error:
+                self._store_answers = False
                 log.warning("open review items were not counted", error=" ".join(str(error).split()))
             await asyncio.sleep(COUNT_SECONDS)
 

@@ -15,6 +15,7 @@ from pointsman.graphs.ports import ModelFailed, ModelPort, Tensor
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
 from pointsman.models.artifact import open_artifact
 from pointsman.models.inline import InlineModel
+from pointsman_serving.graph.measured import MeasuredPort
 from pointsman_serving.oip.client import HttpModel, InferenceFailed
 
 
@@ -23,13 +24,13 @@ class LoadedGraph:
     """A compiled graph whose models answer."""
 
     compiled: CompiledGraph
-    ports: Mapping[str, ModelPort]
+    ports: Mapping[str, MeasuredPort]
 
     def close(self) -> None:
         """Give back the connections to remote models; the graph decides no more."""
-        for port in self.ports.values():
-            if isinstance(port, RemoteModel):
-                port.close()
+        for measured in self.ports.values():
+            if isinstance(measured.port, RemoteModel):
+                measured.port.close()
 
 
 class RemoteModel:
@@ -77,7 +78,7 @@ def load(resolved: ResolvedGraph) -> LoadedGraph:
 
     Raises InvalidGraph, models.artifact.ArtifactRefused or ModelFailed.
     """
-    ports = {node: _port(model) for node, model in resolved.models.items()}
+    ports = {node: MeasuredPort(_port(model), model) for node, model in resolved.models.items()}
     return LoadedGraph(compiled=compile_graph(resolved, ports), ports=ports)
 
 

@@ -1,0 +1,146 @@
+"""What Prometheus reads of a graph's host: made of what the host has counted, at the moment of the question.
+
+`GET /v1/graphs/{graph}/-/metrics` answers it. docs/metrics.md says what each figure means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from pointsman.decisions.stats import Histogram, Stats
+from pointsman.graphs.compile import CompiledGraph
+from pointsman_serving.graph.measured import MeasuredPort
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """A host at one moment. What needs a loaded graph is None before there is one."""
+
+    graph: str
+    ready: bool
+    reason: str
+    revision: str
+    pending: int
+    waiting: int
+    open_reviews: int
+    store_answers: bool
+    requests: Mapping[tuple[int, str], int]
+    """By status and, where it is not 200, why"""
+    stats: Stats | None
+    compiled: CompiledGraph | None
+    ports: Mapping[str, MeasuredPort]
+
+
+class HostFigures(Collector):
+    """The metrics of a host as it was observed."""
+
+    def __init__(self, seen: Observed) -> None:
+        self._seen = seen
+
+    def collect(self) -> Iterator[Metric]:
+        seen = self._seen
+        yield self._gauge(
+            "ready", "1 where a decision would be made now; the reason where not", seen.ready, reason=seen.reason
+        )
+        yield self._gauge("revision_info", "Always 1: the revision that decides", 1, revision=seen.revision)
+        yield self._gauge("pending_events", "Events taken in and not decided yet", seen.pending)
+        yield self._gauge("waiting_requests", "Requests that wait to be taken in", seen.waiting)
+        yield self._gauge("open_reviews", "Items that wait for people, counted up to review.maxOpen", seen.open_reviews)
+        yield self._gauge(
+            "store_answers", "1 where the decision store answered when it was asked last", seen.store_answers
+        )
+        yield self._counter(
+            "requests",
+            "Requests for decisions, by status and why they were refused",
+            ("status", "reason"),
+            {(str(status), reason): count for (status, reason), count in seen.requests.items()},
+        )
+        if seen.compiled is not None:
+            yield self._gauge("max_open_reviews", "review.maxOpen", seen.compiled.max_open_reviews)
+            if seen.compiled.deadline_seconds is not None:
+                yield self._gauge(
+                    "deadline_seconds", "The deadline of a waiting caller", seen.compiled.deadline_seconds
+                )
+        if seen.stats is not None:
+            yield from self._counted(seen.stats)
+        yield from self._models(seen.ports)
+
+    def _counted(self, stats: Stats) -> Iterator[Metric]:
+        outcomes, because = stats.outcomes.copy(), stats.because.copy()
+        yield self._counter("events", "Events of committed batches", (), {(): stats.received})
+        yield self._counter("duplicates", "Events that were seen before", (), {(): stats.duplicates})
+        yield self._counter(
+            "dead_letters", "Events that broke the contract", ("reason",), _by_one(stats.dead_letters.copy())
+        )
+        yield self._counter("decisions", "Decisions committed", ("band", "outcome"), outcomes)
+        yield self._counter(
+            "at_stake", "What review.priority names, of decisions, added up", ("band", "outcome"), stats.at_stake.copy()
+        )
+        yield self._counter("review_reasons", "Why items went to people", ("reason",), _by_one(because))
+        yield self._counter("overdue_events", "Events decided after the graph's deadline", (), {(): stats.overdue})
+        yield self._counter(
+            "recoveries", "Times the graph was taken over and its state rebuilt", (), {(): stats.recoveries}
+        )
+        if stats.last_commit is not None:
+            yield self._gauge("last_commit_timestamp_seconds", "When a batch was committed last", stats.last_commit)
+        latency = self._histogram("latency_seconds", "From arrival to committed, of each event", ("mode",))
+        for mode, histogram in (("synchronous", stats.synchronous), ("stream", stats.stream)):
+            _add(latency, (self._seen.graph, mode), histogram)
+        sizes = self._histogram("batch_events", "Events of a batch")
+        _add(sizes, (self._seen.graph,), stats.sizes)
+        scores = self._histogram("scores", "Scores of decided events")
+        _add(scores, (self._seen.graph,), stats.scores)
+        yield from (latency, sizes, scores)
+        seconds, rows = stats.seconds.copy(), stats.rows.copy()
+        yield self._counter("step_seconds", "Seconds spent in each step and node", ("step",), _by_one(seconds))
+        yield self._counter("step_events", "Events that went through each step and node", ("step",), _by_one(rows))
+
+    def _models(self, ports: Mapping[str, MeasuredPort]) -> Iterator[Metric]:
+        labels = ("node", "model", "version")
+        of = {(node, port.model.deployment, port.model.version): port for node, port in ports.items()}
+        calls = self._histogram("model_call_seconds", "Time of a call of a node's model; a batch is one call", labels)
+        for key, port in of.items():
+            _add(calls, (self._seen.graph, *key), port.seconds)
+        yield calls
+        rows = {key: port.rows for key, port in of.items()}
+        yield self._counter("model_rows", "Rows that a node's model was asked for", labels, rows)
+        failures = {key: port.failures for key, port in of.items()}
+        yield self._counter("model_failures", "Calls of a node's model that gave no answer", labels, failures)
+
+    def _gauge(self, name: str, meaning: str, value: float, **labels: str) -> Metric:
+        found = GaugeMetricFamily(f"pointsman_graph_{name}", meaning, labels=("graph", *labels))
+        found.add_metric((self._seen.graph, *labels.values()), float(value))
+        return found
+
+    def _counter(
+        self, name: str, meaning: str, labels: Iterable[str], values: Mapping[tuple[str, ...], float]
+    ) -> Metric:
+        found = CounterMetricFamily(f"pointsman_graph_{name}", meaning, labels=("graph", *labels))
+        for key, value in sorted(values.items()):
+            found.add_metric((self._seen.graph, *key), value)
+        return found
+
+    def _histogram(self, name: str, meaning: str, labels: Iterable[str] = ()) -> HistogramMetricFamily:
+        return HistogramMetricFamily(f"pointsman_graph_{name}", meaning, labels=("graph", *labels))
+
+
+def exposition(seen: Observed) -> bytes:
+    """The metrics in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(HostFigures(seen))
+    return generate_latest(registry)
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Histogram) -> None:
+    bounds = [*map(floatToGoString, histogram.bounds), "+Inf"]
+    family.add_metric(labels, list(zip(bounds, histogram.counts.cumsum().tolist(), strict=True)), histogram.sum)
+
+
+def _by_one(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
+    return {(name,): value for name, value in values.items()}
