@@ -192,3 +192,19 @@ def test_prometheus_reads_what_was_answered(ingress: Ingress, resolved: Resolved
     for node, model in resolved.models.items():
         assert value("model_rows_total", node, model.deployment, model.version) == 5
         assert value("model_call_seconds_count", node, model.deployment, model.version) == 3
+
+
+def test_an_idle_host_counts_the_items_that_wait_again_when_its_store_was_away(
+    ingress: Ingress, database: str, database_url: str, postgres
+) -> None:
+    for _ in range(2):
+        ingress.post(json=event(amount="9000.00"))
+    while ingress.post(json=event()).status_code == 200:
+        pass
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as admin:
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
+    with connect(database_url) as connection:
+        connection.execute("UPDATE reviews SET state = 'decided' WHERE state = 'open'")
+    deadline = time.monotonic() + 30
+    while ingress.post(json=event()).status_code == 503:
+        assert time.monotonic() < deadline

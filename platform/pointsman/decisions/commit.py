@@ -109,9 +109,15 @@ class Committer:
 
     @property
     def lookups(self) -> psycopg.Connection[TupleRow]:
-        """The connection for reads while a batch is decided; every statement is a transaction of its own."""
+        """The connection for reads while a batch is decided; every statement is a transaction of its own.
+
+        One that broke is made anew, since an idle host reads too. Raises psycopg.OperationalError.
+        """
         if self._lookups is None:
             raise psycopg.OperationalError(NOT_CONNECTED)
+        if self._lookups.closed:
+            self._lookups = connect(self._url, autocommit=True)
+            self._known = Statement(self._lookups, "known", KNOWN)
         return self._lookups
 
     def known(self, decision_ids: Sequence[bytes]) -> dict[bytes, KnownDecision]:
