@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx2
 import orjson
+import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from pointsman.console.limits import BODY_BYTES, JSON_DEPTH, depth_of
 from pointsman.console.store import Store
@@ -146,6 +148,48 @@ def test_metrics_say_what_the_store_holds(decide, call, graph) -> None:
     assert f'pointsman_decisions_total{{graph="{graph}"}} 1.0' in text
     assert 'reason="WrongType",state="open"} 1.0' in text
     assert "pointsman_ledger_leaves 1.0" in text
+    assert "pointsman_ledger_missing_leaves 0.0" in text
+
+
+def test_metrics_say_what_waits_for_people_and_what_they_said(to_review, call, graph) -> None:
+    to_review(amount="9000.00", card_id="card-1")
+    to_review(amount="8000.50", card_id="card-2")
+
+    def value(name: str, *labels: str) -> float:
+        text = call("GET", "/metrics").text
+        return {
+            (sample.name, frozenset(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }[f"pointsman_{name}", frozenset((graph, *labels))]
+
+    assert value("reviews_open") == 2
+    assert value("reviews_at_stake") == 17000.5
+    assert 0 < value("reviews_oldest_seconds") < 60
+    assert value("reviews_overdue") == value("reviews_escalated") == 0
+    (item,) = call("POST", "/v1/reviews/claim", json={"graph": graph}).json()["items"]
+    for _ in range(2):  # said twice, counted once
+        call("POST", f"/v1/reviews/{item['review_id']}/verdict", json={"verdict": "fraud", "reason": "asked"})
+    assert value("reviews_open") == 1
+    assert value("reviews_decided_total", "fraud", "true") == 1
+    assert value("reviews_decided_at_stake_total", "fraud", "true") == 9000
+    assert value("reviews_decided_seconds_count") == 1
+    (item,) = call("POST", "/v1/reviews/claim", json={"graph": graph}).json()["items"]
+    call("POST", f"/v1/reviews/{item['review_id']}/verdict", json={"verdict": "legitimate", "reason": "asked"})
+    assert value("reviews_decided_total", "legitimate", "false") == 1
+
+
+def test_metrics_say_what_the_ledger_lacks_and_which_action_waits(call, graph, owner_url) -> None:
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE ledger_head SET size = size + 3")
+        connection.execute(
+            "INSERT INTO outbox (action_id, day, decision_id, graph_uid, target, operation, parameters, created_at) SELECT"
+            " gen_random_uuid(), now(), gen_random_uuid(), gen_random_uuid(), 'accounts', 'freeze', '{}', now() - interval '1h'"
+        )
+    text = call("GET", "/metrics").text
+    assert "pointsman_ledger_missing_leaves 3.0" in text
+    assert 'pointsman_outbox{state="approved",target="accounts"} 1.0' in text
+    assert 'pointsman_outbox_oldest_seconds{target="accounts"} 360' in text
 
 
 def test_a_body_of_one_byte_too_many_is_refused(call) -> None:

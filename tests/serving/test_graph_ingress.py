@@ -167,6 +167,7 @@ def test_prometheus_reads_what_was_answered(ingress: Ingress, resolved: Resolved
     assert ingress.post(key="pm_guess", json=event()).status_code == 401
 
     found = ingress.metrics()
+    assert found["pointsman_graph_decisions_total", frozenset({"approve", "review"})] == 0, "there before it happens"
 
     def value(name: str, *labels: str) -> float:
         return found[f"pointsman_graph_{name}", frozenset(labels)]

@@ -18,7 +18,7 @@ from pointsman import __version__
 from pointsman.console import dead_letters, decisions, keys, lists, reviews
 from pointsman.console.asking import Refused, TheStore
 from pointsman.console.limits import Limits
-from pointsman.console.metrics import exposition
+from pointsman.console.metrics import Verdicts, exposition
 from pointsman.console.store import NoSuchGraph, Store, Unavailable, now
 from pointsman.console.sweeping import Sweeper
 from pointsman.governance.access import POLICY
@@ -50,6 +50,7 @@ def console_app(store: Store) -> FastAPI:
         dependencies=[Depends(_gate)],
     )
     app.state.store = store
+    app.state.verdicts = Verdicts()
     for each in ROUTERS:
         app.include_router(each)
     _health(app)
@@ -92,7 +93,9 @@ def _health(app: FastAPI) -> None:
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
     def metrics(store: TheStore) -> Response:
         with store.connection() as connection:
-            return Response(exposition(connection), media_type="text/plain; version=0.0.4; charset=utf-8")
+            return Response(
+                exposition(connection, app.state.verdicts), media_type="text/plain; version=0.0.4; charset=utf-8"
+            )
 
 
 def _errors(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from pointsman.console.metrics import Verdicts
 from pointsman.console.store import Store
 from pointsman.governance.keys import Key
 
@@ -41,6 +42,12 @@ def store_of(request: Request) -> Store:
     return store
 
 
+def verdicts_of(request: Request) -> Verdicts:
+    """What counts the API's verdicts."""
+    verdicts: Verdicts = request.app.state.verdicts
+    return verdicts
+
+
 def key_of(request: Request) -> Key:
     """Whose key the request came with; the gate has put it there."""
     key: Key = request.state.key
@@ -48,6 +55,7 @@ def key_of(request: Request) -> Key:
 
 
 TheStore = Annotated[Store, Depends(store_of)]
+TheVerdicts = Annotated[Verdicts, Depends(verdicts_of)]
 TheKey = Annotated[Key, Depends(key_of)]
 
 

@@ -1,32 +1,39 @@
-"""What Prometheus scrapes of the store: one cheap query a figure, read when it is asked for."""
+"""What Prometheus scrapes of the API: the store's figures, one cheap query each, and what people decided through this process.
+
+docs/metrics.md says what each figure means.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pointsman.console.store import Connection
+from pointsman.console.store import Connection, Graph
+from pointsman.reviews.queue import Item
 
 HEADS = """
 SELECT o.name, h.received, h.duplicates, h.next_seq FROM graph_heads h JOIN objects o ON o.uid = h.graph_uid
 """
-TODAY = """
-SELECT o.name, d.outcome, coalesce(d.band, ''), count(*) FROM decisions d JOIN objects o ON o.uid = d.graph_uid
-WHERE d.day = (now() AT TIME ZONE 'UTC')::date GROUP BY 1, 2, 3
-"""
 REVIEWS = """
 SELECT o.name, count(*), count(*) FILTER (WHERE r.escalated_at IS NOT NULL),
-    coalesce(extract(epoch FROM now() - min(r.opened_at)), 0)
+    count(*) FILTER (WHERE r.deadline_at <= now()), coalesce(extract(epoch FROM now() - min(r.opened_at)), 0),
+    coalesce(sum(greatest(r.priority, 0)), 0)
 FROM reviews r JOIN objects o ON o.uid = r.graph_uid WHERE r.state = 'open' GROUP BY 1
 """
 LETTERS = """
 SELECT o.name, d.state, d.reason, count(*) FROM dead_letters d JOIN objects o ON o.uid = d.graph_uid GROUP BY 1, 2, 3
 """
 OUTBOX = "SELECT target, state, count(*) FROM outbox GROUP BY 1, 2"
-LEDGER = "SELECT size FROM ledger_head"
+OLDEST = """
+SELECT target, extract(epoch FROM now() - min(created_at)) FROM outbox
+WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated') GROUP BY 1
+"""
+LEDGER = "SELECT size, size - coalesce((SELECT max(index) + 1 FROM ledger), 0) FROM ledger_head"
+
+WAITS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 259200)
 
 
 class StoreFigures(Collector):
@@ -34,6 +41,9 @@ class StoreFigures(Collector):
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def describe(self) -> Iterable[Metric]:
+        return ()  # else registering it would ask for everything
 
     def collect(self) -> Iterator[Metric]:
         """All metrics, read now."""
@@ -45,22 +55,7 @@ class StoreFigures(Collector):
             duplicates.add_metric([graph], again)
             decided.add_metric([graph], next_seq)
         yield from (received, duplicates, decided)
-        today = GaugeMetricFamily(
-            "pointsman_decisions_today", "Decisions of this UTC day.", labels=["graph", "outcome", "band"]
-        )
-        for graph, outcome, band, count in self._connection.execute(TODAY).fetchall():
-            today.add_metric([graph, outcome, band], count)
-        yield today
-        waiting = GaugeMetricFamily("pointsman_reviews_open", "Items that wait for a person.", labels=["graph"])
-        escalated = GaugeMetricFamily(
-            "pointsman_reviews_escalated", "Open items past their deadline.", labels=["graph"]
-        )
-        oldest = GaugeMetricFamily("pointsman_reviews_oldest_seconds", "Age of the oldest open item.", labels=["graph"])
-        for graph, count, late, age in self._connection.execute(REVIEWS).fetchall():
-            waiting.add_metric([graph], count)
-            escalated.add_metric([graph], late)
-            oldest.add_metric([graph], float(age))
-        yield from (waiting, escalated, oldest)
+        yield from self._reviews()
         letters = GaugeMetricFamily("pointsman_dead_letters", "Dead letters.", labels=["graph", "state", "reason"])
         for graph, state, reason, count in self._connection.execute(LETTERS).fetchall():
             letters.add_metric([graph, state, reason], count)
@@ -68,15 +63,69 @@ class StoreFigures(Collector):
         outbox = GaugeMetricFamily("pointsman_outbox", "Actions by state.", labels=["target", "state"])
         for target, state, count in self._connection.execute(OUTBOX).fetchall():
             outbox.add_metric([target, state], count)
-        yield outbox
+        oldest = GaugeMetricFamily(
+            "pointsman_outbox_oldest_seconds", "Age of the oldest action that is not settled.", labels=["target"]
+        )
+        for target, age in self._connection.execute(OLDEST).fetchall():
+            oldest.add_metric([target], float(age))
+        yield from (outbox, oldest)
         size = GaugeMetricFamily("pointsman_ledger_leaves", "Leaves of the ledger.")
-        for (leaves,) in self._connection.execute(LEDGER).fetchall():
+        missing = GaugeMetricFamily("pointsman_ledger_missing_leaves", "Leaves that its head counts and it lacks.")
+        for leaves, lacking in self._connection.execute(LEDGER).fetchall():
             size.add_metric([], leaves)
-        yield size
+            missing.add_metric([], lacking)
+        yield from (size, missing)
+
+    def _reviews(self) -> Iterator[Metric]:
+        figures = (
+            ("open", "Items that wait for a person."),
+            ("escalated", "Open items that were put before all others."),
+            ("overdue", "Open items past their deadline."),
+            ("oldest_seconds", "Age of the oldest open item."),
+            ("at_stake", "What review.priority names, of open items, added up."),
+        )
+        families = [
+            GaugeMetricFamily(f"pointsman_reviews_{name}", meaning, labels=["graph"]) for name, meaning in figures
+        ]
+        for graph, *values in self._connection.execute(REVIEWS).fetchall():
+            for family, value in zip(families, values, strict=True):
+                family.add_metric([graph], float(value))
+        yield from families
 
 
-def exposition(connection: Connection) -> bytes:
-    """The figures in Prometheus' text format."""
-    registry = CollectorRegistry(auto_describe=False)
+class Verdicts:
+    """What people said, through this process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        labels = ("graph", "verdict", "label")
+        self._items = Counter("pointsman_reviews_decided", "Items that people decided.", labels, registry=registry)
+        self._at_stake = Counter(
+            "pointsman_reviews_decided_at_stake",
+            "What review.priority names, of items that people decided, added up.",
+            labels,
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "pointsman_reviews_decided_seconds",
+            "From when an item was opened to its verdict.",
+            ("graph",),
+            buckets=WAITS,
+            registry=registry,
+        )
+
+    def said(self, graph: Graph, items: Iterable[Item]) -> None:
+        """Items have just been decided."""
+        label = graph.document.spec.label
+        for item in items:
+            truth = "" if label is None else str(item["verdict"] == label.name).lower()
+            self._items.labels(graph.name, item["verdict"], truth).inc()
+            self._at_stake.labels(graph.name, item["verdict"], truth).inc(max(item["priority"] or 0.0, 0.0))
+            self._seconds.labels(graph.name).observe((item["decided_at"] - item["opened_at"]).total_seconds())
+
+
+def exposition(connection: Connection, verdicts: Verdicts) -> bytes:
+    """The store's figures and those of this process, in Prometheus' text format."""
+    registry = CollectorRegistry()
     registry.register(StoreFigures(connection))
-    return generate_latest(registry)
+    return generate_latest(registry) + generate_latest(verdicts.registry)

@@ -19,6 +19,7 @@ from pointsman.console.asking import (
     Text,
     TheKey,
     TheStore,
+    TheVerdicts,
     cursor,
     read_cursor,
 )
@@ -114,9 +115,11 @@ def release(review: UUID, store: TheStore, key: TheKey) -> dict[str, Any]:
 
 
 @router.post("/{review}/verdict", summary="Decide a case")
-def decide(review: UUID, body: GiveVerdict, store: TheStore, key: TheKey) -> dict[str, Any]:
+def decide(review: UUID, body: GiveVerdict, store: TheStore, key: TheKey, counted: TheVerdicts) -> dict[str, Any]:
     """Ends the items of the case that you hold, and asks for the verdict's actions. The same again changes nothing."""
-    said = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=key.name)
+    said, moment = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=key.name), now()
     with store.connection() as connection:
-        items = verdicts.decide(connection, review, said, whole_case=body.scope == "Case", now=now())
+        items = verdicts.decide(connection, review, said, whole_case=body.scope == "Case", now=moment)
+    for graph in store.graphs():
+        counted.said(graph, [each for each in items if (each["graph_uid"], each["decided_at"]) == (graph.uid, moment)])
     return {"items": queue.shown(items)}

@@ -110,10 +110,10 @@ class Stats:
             (self.synchronous if synchronous else self.stream).add(now - arrived, events)
             return
         waited = np.array(arrivals, dtype=np.float64)
-        seconds, events, single = now - waited[:, 0], waited[:, 1].astype(np.int64), waited[:, 2] > 0
+        seconds, sizes, single = now - waited[:, 0], waited[:, 1].astype(np.int64), waited[:, 2] > 0
         for histogram, which in ((self.synchronous, single), (self.stream, ~single)):
             if which.any():
-                histogram.add_all(seconds[which], events[which])
+                histogram.add_all(seconds[which], sizes[which])
 
 
 def tally(graph: CompiledGraph, evaluation: Evaluation, concluded: Triage) -> Tally:

@@ -15,6 +15,7 @@ from prometheus_client.utils import floatToGoString
 
 from pointsman.decisions.stats import Histogram, Stats
 from pointsman.graphs.compile import CompiledGraph
+from pointsman.graphs.decide import REVIEW
 from pointsman_serving.graph.measured import MeasuredPort
 
 
@@ -59,7 +60,7 @@ class HostFigures(Collector):
             "requests",
             "Requests for decisions, by status and why they were refused",
             ("status", "reason"),
-            {(str(status), reason): count for (status, reason), count in seen.requests.items()},
+            (((str(status), reason), count) for (status, reason), count in seen.requests.items()),
         )
         if seen.compiled is not None:
             yield self._gauge("max_open_reviews", "review.maxOpen", seen.compiled.max_open_reviews)
@@ -72,20 +73,18 @@ class HostFigures(Collector):
         yield from self._models(seen.ports)
 
     def _counted(self, stats: Stats) -> Iterator[Metric]:
-        outcomes, because = stats.outcomes.copy(), stats.because.copy()
-        yield self._counter("events", "Events of committed batches", (), {(): stats.received})
-        yield self._counter("duplicates", "Events that were seen before", (), {(): stats.duplicates})
+        yield self._counter("events", "Events of committed batches", (), [((), stats.received)])
+        yield self._counter("duplicates", "Events that were seen before", (), [((), stats.duplicates)])
+        yield self._counter("dead_letters", "Events that broke the contract", ("reason",), _by_one(stats.dead_letters))
+        none = _possible(self._seen.compiled)
+        decided, at_stake = none | stats.outcomes.copy(), none | stats.at_stake.copy()
+        yield self._counter("decisions", "Decisions committed", ("band", "outcome"), decided.items())
+        stake = "What review.priority names, of decisions, added up"
+        yield self._counter("at_stake", stake, ("band", "outcome"), at_stake.items())
+        yield self._counter("review_reasons", "Why items went to people", ("reason",), _by_one(stats.because))
+        yield self._counter("overdue_events", "Events decided after the graph's deadline", (), [((), stats.overdue)])
         yield self._counter(
-            "dead_letters", "Events that broke the contract", ("reason",), _by_one(stats.dead_letters.copy())
-        )
-        yield self._counter("decisions", "Decisions committed", ("band", "outcome"), outcomes)
-        yield self._counter(
-            "at_stake", "What review.priority names, of decisions, added up", ("band", "outcome"), stats.at_stake.copy()
-        )
-        yield self._counter("review_reasons", "Why items went to people", ("reason",), _by_one(because))
-        yield self._counter("overdue_events", "Events decided after the graph's deadline", (), {(): stats.overdue})
-        yield self._counter(
-            "recoveries", "Times the graph was taken over and its state rebuilt", (), {(): stats.recoveries}
+            "recoveries", "Times the graph was taken over and its state rebuilt", (), [((), stats.recoveries)]
         )
         if stats.last_commit is not None:
             yield self._gauge("last_commit_timestamp_seconds", "When a batch was committed last", stats.last_commit)
@@ -97,9 +96,10 @@ class HostFigures(Collector):
         scores = self._histogram("scores", "Scores of decided events")
         _add(scores, (self._seen.graph,), stats.scores)
         yield from (latency, sizes, scores)
-        seconds, rows = stats.seconds.copy(), stats.rows.copy()
-        yield self._counter("step_seconds", "Seconds spent in each step and node", ("step",), _by_one(seconds))
-        yield self._counter("step_events", "Events that went through each step and node", ("step",), _by_one(rows))
+        yield self._counter("step_seconds", "Seconds spent in each step and node", ("step",), _by_one(stats.seconds))
+        yield self._counter(
+            "step_events", "Events that went through each step and node", ("step",), _by_one(stats.rows)
+        )
 
     def _models(self, ports: Mapping[str, MeasuredPort]) -> Iterator[Metric]:
         labels = ("node", "model", "version")
@@ -108,9 +108,9 @@ class HostFigures(Collector):
         for key, port in of.items():
             _add(calls, (self._seen.graph, *key), port.seconds)
         yield calls
-        rows = {key: port.rows for key, port in of.items()}
+        rows = ((key, port.rows) for key, port in of.items())
         yield self._counter("model_rows", "Rows that a node's model was asked for", labels, rows)
-        failures = {key: port.failures for key, port in of.items()}
+        failures = ((key, port.failures) for key, port in of.items())
         yield self._counter("model_failures", "Calls of a node's model that gave no answer", labels, failures)
 
     def _gauge(self, name: str, meaning: str, value: float, **labels: str) -> Metric:
@@ -119,10 +119,10 @@ class HostFigures(Collector):
         return found
 
     def _counter(
-        self, name: str, meaning: str, labels: Iterable[str], values: Mapping[tuple[str, ...], float]
+        self, name: str, meaning: str, labels: Iterable[str], values: Iterable[tuple[tuple[str, ...], float]]
     ) -> Metric:
         found = CounterMetricFamily(f"pointsman_graph_{name}", meaning, labels=("graph", *labels))
-        for key, value in sorted(values.items()):
+        for key, value in sorted(values):
             found.add_metric((self._seen.graph, *key), value)
         return found
 
@@ -142,5 +142,14 @@ def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: Hist
     family.add_metric(labels, list(zip(bounds, histogram.counts.cumsum().tolist(), strict=True)), histogram.sum)
 
 
-def _by_one(values: Mapping[str, float]) -> dict[tuple[str, ...], float]:
-    return {(name,): value for name, value in values.items()}
+def _possible(compiled: CompiledGraph | None) -> dict[tuple[str, str], float]:
+    """Nothing, for each band with each outcome: of a series that is there from the start the first event is counted too."""
+    if compiled is None:
+        return {}
+    bands = zip(compiled.band_names, compiled.outcomes, strict=True)
+    return dict.fromkeys((each for band, outcome in bands for each in ((band, outcome), (band, REVIEW))), 0.0)
+
+
+def _by_one(values: dict[str, float] | dict[str, int]) -> list[tuple[tuple[str, ...], float]]:
+    """With one label; the engine may add to them meanwhile."""
+    return [((name,), value) for name, value in values.copy().items()]
