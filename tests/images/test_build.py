@@ -12,9 +12,6 @@ import pytest
 from pointsman_images.build import IMAGES, PROJECT, REGISTRY, build, release
 from pointsman_images.cache import Missing
 
-OF_THE_OPERATOR = {"graph"}
-"""What no manifest names, since the operator renders what runs it"""
-
 
 @pytest.mark.slow
 def test_two_builds_from_scratch_give_the_same_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +38,7 @@ def test_every_image_of_ours_that_a_manifest_names_is_built_at_this_version() ->
     manifests = "\n".join(path.read_text() for path in (PROJECT / "manifests").rglob("*.yaml"))
     named = set(re.findall(rf"{re.escape(REGISTRY)}/[\w.:-]+", manifests))
 
-    assert named == {f"{REGISTRY}/{name}:{release()}" for name in IMAGES if name not in OF_THE_OPERATOR}
+    assert named == {f"{REGISTRY}/{name}:{release()}" for name in IMAGES}
 
 
 def test_the_manifest_of_mlflow_runs_what_the_image_runs() -> None:
