@@ -42,6 +42,7 @@ lint: $(READY) ## Check style, types, layers, and what is generated
 	@$(BIN)/python -m pointsman_operator.manifests --check
 	@$(BIN)/python -m pointsman_operator.chart --check
 	@$(BIN)/python -m pointsman_operator.supported --check
+	@$(BIN)/python -m pointsman_operator.network_page --check
 
 format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
@@ -61,12 +62,13 @@ bench-memory: $(READY) ## Measure: a million events, and what memory does meanwh
 	@$(BIN)/python benchmarks/memory.py
 	@$(BIN)/python benchmarks/page.py
 
-manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the chart, the pages of reasons and versions
+manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the chart, the pages of reasons, versions and the network
 	@$(BIN)/python -m pointsman.api.crds
 	@$(BIN)/python -m pointsman.api.reasons_page
 	@$(BIN)/python -m pointsman_operator.manifests
 	@$(BIN)/python -m pointsman_operator.chart
 	@$(BIN)/python -m pointsman_operator.supported
+	@$(BIN)/python -m pointsman_operator.network_page
 
 images: $(READY) ## Build the images as OCI archives, without a container engine (Debian 12 for amd64; a few minutes once)
 	@PYTHONPATH=images $(BIN)/python -m pointsman_images

@@ -27,7 +27,7 @@ DISPATCHER = "pointsman-dispatcher"
 STORE = "pointsman-store"
 """The Secret with the store's addresses: `url` for who runs, `ownerUrl` for who migrates"""
 KEYS = "pointsman-keys"
-"""The Secret with what the operator made up: `adminKey` and `controlToken`"""
+"""The Secret with what the operator made up: `adminKey`, `metricsKey` and `controlToken`"""
 
 LONGEST = 44
 """Of a ModelDeployment's name: KServe names a revision's Deployment and Service `<name>-<8 hex>-predictor`, of at most 63"""

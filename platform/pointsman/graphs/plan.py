@@ -240,11 +240,15 @@ def its_bands_are_certified(observed: Observed) -> Condition:
 
 def everything_is_honoured(observed: Observed) -> Condition:
     spec, aside = observed.graph.spec, observed.sets_aside
+    workers = spec.runtime.workers
     asked: dict[str, Any] = {
         "spec.runtime.image": spec.runtime.image,
         "spec.runtime.resources": spec.runtime.resources,
         "spec.runtime.podTemplate": spec.runtime.pod_template,
-        "spec.runtime.workers": spec.runtime.workers if spec.runtime.workers.model_fields_set else None,
+        "spec.runtime.workers": workers if workers.model_fields_set else None,
+        "spec.runtime.workers.maxReplicas": workers.max_replicas
+        if (workers.max_replicas or 0) > workers.min_replicas
+        else None,
     }
     here = {path: aside[path] for path, value in asked.items() if value is not None and path in aside}
     return set_aside({**dict(not_honoured(observed.graph)), **here})

@@ -39,7 +39,7 @@ from pointsman_operator.seen import (
     Raw,
 )
 
-OWNER_URL, ADMIN_KEY = "POINTSMAN_STORE_OWNER_URL", "POINTSMAN_ADMIN_KEY"
+OWNER_URL, ADMIN_KEY, METRICS_KEY = "POINTSMAN_STORE_OWNER_URL", "POINTSMAN_ADMIN_KEY", "POINTSMAN_METRICS_KEY"
 DISPATCHER_CONFIG = PurePosixPath("/etc/pointsman/dispatcher.json")
 API_REPLICAS = 2
 FOR_EVER = 2_147_483_647
@@ -70,6 +70,7 @@ def migration(of: Namespace, platform: Platform) -> tuple[Child, ...]:
         environment=[
             pods.secret(OWNER_URL, names.STORE, "ownerUrl"),
             pods.secret(ADMIN_KEY, names.KEYS, "adminKey"),
+            pods.secret(METRICS_KEY, names.KEYS, "metricsKey"),
         ],
         resources=pods.resources(pods.SERVICE),
     )
@@ -116,7 +117,8 @@ def api(of: Namespace, platform: Platform) -> tuple[Child, ...]:
     routed = route(platform, of.name, {"type": "PathPrefix", "value": "/"}, names.API)
     if routed is not None:
         found.append(_child(of, HTTP_ROUTE, names.API, "api", spec=routed))
-    return (*found, *_monitor(of, names.API, "api", API_PORT, platform))
+    key = {"type": "Bearer", "credentials": {"name": names.KEYS, "key": "metricsKey"}}
+    return (*found, *_monitor(of, names.API, "api", API_PORT, platform, authorization=key))
 
 
 def dispatcher(of: Namespace, platform: Platform) -> tuple[Child, ...]:
@@ -211,10 +213,10 @@ def _service(of: Namespace, name: str, part: Part, port: int, target: int) -> Ch
     )
 
 
-def _monitor(of: Namespace, name: str, part: Part, port: int, platform: Platform) -> tuple[Child, ...]:
+def _monitor(of: Namespace, name: str, part: Part, port: int, platform: Platform, **endpoint: Any) -> tuple[Child, ...]:
     if not platform.installed.monitors:
         return ()
-    endpoint = {"portNumber": port, "path": "/metrics", "interval": "15s"}
+    endpoint = {"portNumber": port, "path": "/metrics", "interval": "15s", **endpoint}
     spec = {"selector": {"matchLabels": names.part_labels(part)}, "podMetricsEndpoints": [endpoint]}
     return (_child(of, POD_MONITOR, name, part, spec=spec),)
 

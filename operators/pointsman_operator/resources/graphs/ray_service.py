@@ -56,7 +56,7 @@ def ray_service(owner: Raw, resolved: ResolvedGraph, shape: str, platform: Platf
 
 
 def serve_config(resolved: ResolvedGraph, *, standby: bool) -> str:
-    """What Serve is to run, as YAML: JSON, in which no text is taken for a number, and the same bytes for the same input."""
+    """What Serve is to run, as YAML."""
     graph = resolved.graph.name
     config = {
         "proxy_location": "EveryNode",
@@ -76,7 +76,12 @@ def serve_config(resolved: ResolvedGraph, *, standby: bool) -> str:
             }
         ],
     }
-    text = json.dumps(config, indent=2, sort_keys=True, ensure_ascii=False)
+    return as_yaml(config)
+
+
+def as_yaml(value: object) -> str:
+    """The same bytes for the same value. It is JSON, in which YAML takes no text for a number."""
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
     return _NOT_IN_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
 
 

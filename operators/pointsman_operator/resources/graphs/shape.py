@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
+from typing import Any
 
 import orjson
 
@@ -27,12 +29,12 @@ def shape(graph: DecisionGraph, stream: EventStream, platform: Platform) -> str:
         include={"runtime", "code"},
         exclude={"runtime": {"workers": {"max_replicas"}}},  # set aside
     )
-    redis = platform.redis
+    redis = platform.redis if graph.spec.runtime.type == "RayServe" else None
     parts = {
         "format": FORMAT,
         "graph": graph.metadata.uid,
         "stream": stream.metadata.uid,
-        "written": written,
+        "written": _said(written),
         "image": graph.spec.runtime.image or platform.image,
         "pull": [platform.pull_policy, *platform.pull_secrets],
         "registry": platform.registry_url,
@@ -40,3 +42,9 @@ def shape(graph: DecisionGraph, stream: EventStream, platform: Platform) -> str:
         "secrets": secret_keys(stream.spec.source),
     }
     return sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
+
+
+def _said(written: Mapping[str, Any]) -> dict[str, Any]:
+    """Without blocks in which nothing stands."""
+    found = {key: _said(value) if isinstance(value, Mapping) else value for key, value in written.items()}
+    return {key: value for key, value in found.items() if value != {}}
