@@ -64,7 +64,7 @@ def _started(start: Start, say: Say, request: pytest.FixtureRequest) -> Iterator
 
 @pytest.fixture(scope="session")
 def simulated(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """A real control plane with KServe, on simulated nodes."""
+    """A real control plane with KServe and KubeRay, on simulated nodes."""
     yield from _started(simulated_world, say, request)
 
 

@@ -65,10 +65,16 @@ def graph(runtime: dict[str, Any] | None = None) -> DecisionGraph:
 
 
 def hosted(
-    of: DecisionGraph, platform: Platform = PLATFORM, *, standby: bool = False, version: int = 1, **more: Any
+    of: DecisionGraph,
+    platform: Platform = PLATFORM,
+    *,
+    standby: bool = False,
+    order: int | None = None,
+    **of_resolved: Any,
 ) -> dict[str, Child]:
     """What hosts it, by kind."""
-    found = hosts.host(of.document(), fraud.resolved(of, version=version, **more), platform, standby=standby)
+    resolved = fraud.resolved(of, **of_resolved)
+    found = hosts.host(of.document(), resolved, platform, standby=standby, order=order)
     return {child.kind.name: child for child in found}
 
 
@@ -143,7 +149,7 @@ def test_another_revision_and_the_end_of_a_standby_change_what_is_handed_over_an
     of = graph({"type": type_})
     before = hosted(of, standby=True)
 
-    for after in (hosted(of, standby=True, version=2), hosted(of, standby=False)):
+    for after in (hosted(of, standby=True, version=2), hosted(of, standby=False), hosted(of, standby=True, order=2)):
         changed = [kind for kind in before if before[kind].document != after[kind].document]
         assert changed == ["RayService" if type_ == "RayServe" else "ConfigMap"]
         if type_ == "RayServe":

@@ -217,6 +217,18 @@ def test_certificates_that_are_not_required_are_said_and_keep_nothing_from_decid
     assert said(required) == ("True", "Ready")
 
 
+def test_a_maximum_of_workers_is_set_aside_where_nothing_adds_workers() -> None:
+    def runs(**workers: int) -> Observed:
+        document = GRAPH.document()
+        document["spec"]["runtime"] = {"type": "RayServe", "workers": workers}
+        aside = {"spec.runtime.workers.maxReplicas": "as many as minReplicas says run"}
+        return but(graph=DecisionGraph.model_validate(document), sets_aside=aside)
+
+    assert "spec.runtime.workers.maxReplicas" in condition(runs(minReplicas=2, maxReplicas=3), "Honoured").message
+    assert "maxReplicas" not in condition(runs(minReplicas=2, maxReplicas=2), "Honoured").message
+    assert "maxReplicas" not in condition(runs(minReplicas=2), "Honoured").message
+
+
 def test_what_is_set_aside_is_named() -> None:
     message = condition(DECIDING, "Honoured").message
     assert "spec.audit: " in message

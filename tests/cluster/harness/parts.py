@@ -84,7 +84,7 @@ NODE = (
     _containerd("containerd-shim-runc-v2", 5),
     _containerd("ctr", 5),
 )
-SIMULATED = (*CONTROL_PLANE, KWOK, KSERVE)
+SIMULATED = (*CONTROL_PLANE, KWOK, KSERVE, KUBERAY)
 REAL = (*CONTROL_PLANE, *NODE, *CNI, PAUSE, COREDNS, KSERVE, KUBERAY)  # and runc, which links a C library
 
 

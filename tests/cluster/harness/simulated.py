@@ -1,4 +1,4 @@
-"""The simulated world: a real control plane and a real KServe on loopback, with nodes and pods that kwok plays.
+"""The simulated world: a real control plane, KServe and KubeRay on loopback, with nodes and pods that kwok plays.
 
 No root, no containers, nothing outside the run's folder: plain processes of the user on free ports. For reconcile
 tests, scheduling of GPUs, and all the ways a pod can fail. `unattended` is the same for many objects.
@@ -36,7 +36,7 @@ def simulated(say: Say) -> Iterator[Cluster]:
     built = programs(SIMULATED, say)
     seed = seeded(built, say)
     with run("simulated") as made:
-        kwok, webhooks, metrics, health, *others = free_ports(9)
+        kwok, webhooks, kserve, kserve_health, kuberay, kuberay_health, *others = free_ports(11)
         cluster, keys = _control_plane(made, built, seed, others, nodes=True)
         stages = made.path("etc", "stages.yaml")
         stages.write_text("\n---\n".join(map(json.dumps, [*node_stages.stages(), *pod_stages.stages()])))
@@ -54,7 +54,13 @@ def simulated(say: Say) -> Iterator[Cluster]:
             ],
         )
         cluster.create(*NODES)
-        ports = serving.Ports(webhooks=webhooks, kserve_metrics=metrics, kserve_health=health)
+        ports = serving.Ports(
+            webhooks=webhooks,
+            kserve_metrics=kserve,
+            kserve_health=kserve_health,
+            kuberay_metrics=kuberay,
+            kuberay_health=kuberay_health,
+        )
         serving.install(cluster, made, built, keys.authority, ports, _launch(made))
         cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", "--timeout=30s")
         yield cluster

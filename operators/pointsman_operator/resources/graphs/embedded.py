@@ -19,15 +19,10 @@ from pointsman_operator.seen import CONFIG_MAP, DEPLOYMENT, Child, Raw
 CONFIG = PurePosixPath(pod.CONFIG_FILE)
 
 
-def config_map(owner: Raw, resolved: ResolvedGraph, shape: str, *, standby: bool) -> Child:
+def config_map(owner: Raw, resolved: ResolvedGraph, shape: str, handed: Raw) -> Child:
     """What the host is handed. The kubelet brings a change into the pod within about a minute."""
-    handed = {
-        "resolved": orjson.loads(resolved.to_json()),
-        "standby": standby,
-        "host": "0.0.0.0",
-        "port": pod.HTTP_PORT,
-    }
-    text = orjson.dumps(handed, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
+    file = {**handed, "host": "0.0.0.0", "port": pod.HTTP_PORT}
+    text = orjson.dumps(file, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
     name = names.host(resolved.graph.name, shape)
     return hashed(of_graph(owner, CONFIG_MAP, name, shape=shape, data={CONFIG.name: text}))
 

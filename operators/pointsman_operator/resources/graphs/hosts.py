@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import orjson
+
 from pointsman.api.event_stream import EventStream
 from pointsman.graphs import pod
 from pointsman.graphs.resolve import ResolvedGraph
@@ -19,18 +21,21 @@ PORT = 80
 """Of every Service that leads to a host"""
 
 
-def host(owner: Raw, resolved: ResolvedGraph, platform: Platform, *, standby: bool) -> tuple[Child, ...]:
+def host(
+    owner: Raw, resolved: ResolvedGraph, platform: Platform, *, standby: bool, order: int | None = None
+) -> tuple[Child, ...]:
     """Everything of the shape that `resolved` has here, in the order in which it is written; all is named `<graph>-<shape>`.
 
     A NetworkPolicy, a RayService or a ConfigMap and a Deployment, a Service, and a PodMonitor where that is known. Of another
-    revision, or where it is no standby any more, only the RayService's `serveConfigV2` or the ConfigMap differs. There is no
-    PodDisruptionBudget: the one writer is on one pod, and a budget could only forbid to move it.
+    revision, standby or order only the RayService's `serveConfigV2` or the ConfigMap differs. `order` is a number that grows
+    whenever another shape is to have the graph; None: the graph's generation is taken for it. There is no PodDisruptionBudget:
+    the one writer is in one pod, and a budget could only forbid to move it.
     """
-    name = shape(resolved.graph, resolved.stream, platform)
+    name, handed = shape(resolved.graph, resolved.stream, platform), _handed(resolved, standby, order)
     monitor = (_monitor(owner, resolved, name),) if platform.installed.monitors else ()
     return (
         _policy(owner, resolved, name, platform),
-        *_hosted(owner, resolved, name, platform, standby),
+        *_hosted(owner, resolved, name, platform, handed),
         _service(owner, resolved, name),
         *monitor,
     )
@@ -41,11 +46,17 @@ def address(graph: str, shape: str, namespace: str) -> str:
     return f"http://{names.host(graph, shape)}.{namespace}.svc:{PORT}/v1/graphs/{graph}"
 
 
-def _hosted(owner: Raw, resolved: ResolvedGraph, shape: str, platform: Platform, standby: bool) -> Iterator[Child]:
+def _handed(resolved: ResolvedGraph, standby: bool, order: int | None) -> Raw:
+    """What the host that runs is told."""
+    handed = {"resolved": orjson.loads(resolved.to_json()), "standby": standby}
+    return handed if order is None else {**handed, "order": order}
+
+
+def _hosted(owner: Raw, resolved: ResolvedGraph, shape: str, platform: Platform, handed: Raw) -> Iterator[Child]:
     if resolved.graph.spec.runtime.type == "RayServe":
-        yield ray_service.ray_service(owner, resolved, shape, platform, standby=standby)
+        yield ray_service.ray_service(owner, resolved, shape, platform, handed)
     else:
-        yield embedded.config_map(owner, resolved, shape, standby=standby)
+        yield embedded.config_map(owner, resolved, shape, handed)
         yield embedded.deployment(owner, resolved, shape, platform)
 
 

@@ -29,7 +29,7 @@ _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """What JSON may hold as it is, and YAML may not"""
 
 
-def ray_service(owner: Raw, resolved: ResolvedGraph, shape: str, platform: Platform, *, standby: bool) -> Child:
+def ray_service(owner: Raw, resolved: ResolvedGraph, shape: str, platform: Platform, handed: Raw) -> Child:
     """The RayService of one shape. It carries no digest of itself: KubeRay copies annotations to what it makes."""
     graph = resolved.graph
     name = names.host(graph.name, shape)
@@ -49,15 +49,13 @@ def ray_service(owner: Raw, resolved: ResolvedGraph, shape: str, platform: Platf
     spec = {
         "upgradeStrategy": {"type": "None"},
         "excludeHeadPodFromServeSvc": True,
-        "serveConfigV2": serve_config(resolved, standby=standby),
+        "serveConfigV2": _serve_config(graph.name, handed),
         "rayClusterConfig": cluster,
     }
     return of_graph(owner, RAY_SERVICE, name, shape=shape, spec=spec)
 
 
-def serve_config(resolved: ResolvedGraph, *, standby: bool) -> str:
-    """What Serve is to run, as YAML."""
-    graph = resolved.graph.name
+def _serve_config(graph: str, handed: Raw) -> str:
     config = {
         "proxy_location": "EveryNode",
         "http_options": {"host": "0.0.0.0", "port": pod.HTTP_PORT},
@@ -70,7 +68,7 @@ def serve_config(resolved: ResolvedGraph, *, standby: bool) -> str:
                     {
                         "name": pod.DEPLOYMENT,
                         "num_replicas": 1,
-                        "user_config": {"resolved": json.loads(resolved.to_json()), "standby": standby},
+                        "user_config": handed,
                     }
                 ],
             }
