@@ -12,7 +12,7 @@ from harness.cluster import Cluster
 from harness.model_deployments import ready, says
 from harness.operator import Operator, model_deployment
 from harness.waiting import wait_for
-from pointsman_operator.resources.monitoring import ALERTS
+from pointsman_operator.resources.monitoring.operator_alerts import ALERTS
 
 pytestmark = [
     pytest.mark.cluster,

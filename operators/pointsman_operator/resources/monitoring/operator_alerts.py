@@ -1,40 +1,11 @@
-"""Rules by which Prometheus says that the operator itself is in trouble, and what asks Prometheus to read its metrics.
-
-One list makes both `manifests/monitoring/rules.yaml`, a plain rules file, and the PrometheusRule of Prometheus' operator.
-"""
+"""Rules by which Prometheus says that the operator itself is in trouble."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-from pointsman_operator.seen import POD_MONITOR
+from pointsman_operator.resources.monitoring.alert import Alert
 from pointsman_operator.settings import Settings
 
 NAME = "pointsman-operator"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alert:
-    """One alert. `summary` says what is the case, `description` what that means and what to do."""
-
-    name: str
-    expression: str
-    for_: str
-    severity: str
-    summary: str
-    description: str
-
-    def rule(self) -> dict[str, Any]:
-        """As Prometheus writes it."""
-        return {
-            "alert": self.name,
-            "expr": self.expression,
-            "for": self.for_,
-            "labels": {"severity": self.severity},
-            "annotations": {"summary": self.summary, "description": self.description},
-        }
-
 
 ALERTS: tuple[Alert, ...] = (
     Alert(
@@ -144,29 +115,3 @@ ALERTS: tuple[Alert, ...] = (
         ),
     ),
 )
-
-
-def rules() -> dict[str, Any]:
-    """The rules file."""
-    return {"groups": [{"name": NAME, "rules": [alert.rule() for alert in ALERTS]}]}
-
-
-def documents() -> dict[str, dict[str, Any]]:
-    """For Prometheus' operator, by name: the rules, and whom to read the metrics from."""
-    metadata = {"name": NAME, "namespace": Settings().namespace}
-    rule = {
-        "apiVersion": POD_MONITOR.api_version,
-        "kind": "PrometheusRule",
-        "metadata": dict(metadata),
-        "spec": rules(),
-    }
-    monitor = {
-        "apiVersion": POD_MONITOR.api_version,
-        "kind": POD_MONITOR.name,
-        "metadata": metadata,
-        "spec": {
-            "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
-            "podMetricsEndpoints": [{"port": "metrics", "path": "/metrics", "interval": "15s"}],
-        },
-    }
-    return {"prometheus-rule": rule, "pod-monitor": monitor}
