@@ -34,6 +34,7 @@ TEMPLATES: Mapping[str, str | None] = {
     "admission/binding.yaml": None,
     "admission/webhook.yaml": "webhook",
     "monitoring/p*.yaml": "monitoring",
+    "monitoring/dashboards/p*.yaml": "dashboards",
     "mlflow/mlflow.yaml": "mlflow",
     "operator/rbac.yaml": None,
     "operator/users.yaml": None,

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from pointsman_operator.resources import admission, monitoring, runtimes
+from pointsman_operator.resources import admission, dashboards, monitoring, runtimes
 
 FOLDER = Path("manifests")
 HEADER = "# Made by: make manifests\n"
@@ -23,12 +23,15 @@ def files() -> dict[str, str]:
         "runtimes": runtimes.documents(),
         "admission": admission.documents(),
         "monitoring": monitoring.documents(),
+        "monitoring/dashboards": dashboards.documents(),
     }
+    within = {"monitoring": ["dashboards"]}
     for folder, documents in folders.items():
         for name, document in documents.items():
             made[f"{folder}/{name}.yaml"] = _text(document)
         listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-        made[f"{folder}/kustomization.yaml"] = _text({**listed, "resources": [f"{name}.yaml" for name in documents]})
+        resources = [f"{name}.yaml" for name in documents] + within.get(folder, [])
+        made[f"{folder}/kustomization.yaml"] = _text({**listed, "resources": resources})
     made["monitoring/rules.yaml"] = _text(monitoring.rules())
     return made
 
@@ -50,8 +53,19 @@ def main() -> int:
     return int(options.check and bool(differ))
 
 
+class _Dumper(yaml.SafeDumper):
+    """Files within a file are written line by line."""
+
+
+def _string(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _string)
+
+
 def _text(document: Mapping[str, Any]) -> str:
-    return HEADER + yaml.safe_dump(document, sort_keys=False, width=120)
+    return HEADER + yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120)
 
 
 if __name__ == "__main__":

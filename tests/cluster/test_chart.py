@@ -23,7 +23,7 @@ from pointsman_operator.settings import RELEASE, Settings, settings
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = dict(chart.leaves(SCHEMA))
-ALL = {"mlflow": {"enabled": True}, "monitoring": {"enabled": True}}
+ALL = {name: {"enabled": True} for name in ("mlflow", "monitoring", "dashboards")}
 """What is off by default"""
 
 
@@ -142,6 +142,7 @@ CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
         {**gone("ValidatingWebhookConfiguration", "webhook"), "Service/pointsman-operator-webhook": "gone"},
     ),
     "monitoring.enabled": (False, gone("PrometheusRule PodMonitor", "monitoring")),
+    "dashboards.enabled": (False, gone("ConfigMap", "dashboards")),
     "mlflow.enabled": (False, gone("Deployment Service", "mlflow")),
     "global": ({"of": "another chart"}, {}),
 }

@@ -24,10 +24,14 @@ def slow_share(window: str) -> str:
     return f"1 - sum {GRAPH} (rate({in_time})) / sum {GRAPH} (rate({all_}))"
 
 
-def cumulative(window: str) -> str:
-    """The share of scores at or below each bound."""
-    buckets = f"sum by (namespace, graph, le) (rate(pointsman_graph_scores_bucket[{window}]))"
-    return f"{buckets} / on (namespace, graph) group_left () sum {GRAPH} (rate(pointsman_graph_scores_count[{window}]))"
+def drift(selected: str = "") -> str:
+    """By how much the share of events below any score has changed: the last hour against the last day, Kolmogorov-Smirnov."""
+    hour, day = (
+        f"sum by (namespace, graph, le) (rate(pointsman_graph_scores_bucket{selected}[{window}])) / on (namespace, graph) "
+        f"group_left () sum {GRAPH} (rate(pointsman_graph_scores_count{selected}[{window}]))"
+        for window in ("1h", "1d")
+    )
+    return f"max {GRAPH} (abs({hour} - {day}))"
 
 
 ALERTS: tuple[Alert, ...] = (
@@ -106,7 +110,7 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         name="PointsmanScoresDrift",
-        expression=f"max {GRAPH} (abs({cumulative('1h')} - ({cumulative('1d')}))) > 0.2",
+        expression=f"{drift()} > 0.2",
         for_="1h",
         severity="warning",
         summary='The scores of "{{ $labels.graph }}" of the last hour are not those of the last day',
