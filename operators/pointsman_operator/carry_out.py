@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from datetime import datetime
+from typing import Any, Protocol
 
 import orjson
 from prometheus_client import Counter
@@ -15,12 +16,11 @@ from prometheus_client import Counter
 from pointsman.api.reasons import Reason
 from pointsman.deployments.plan import Unresolved
 from pointsman_operator import names
-from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster, ClusterError, Conflict, NotFound, Refused
-from pointsman_operator.desired import Writes
+from pointsman_operator.differences import Writes
 from pointsman_operator.happened import Happened
 from pointsman_operator.names import MANAGER
-from pointsman_operator.seen import DEPLOYMENT, EVENT, MODEL_DEPLOYMENT, Child, Kind, Raw, Seen
+from pointsman_operator.seen import DEPLOYMENT, EVENT, Child, Kind, Objects, Raw
 
 WRITES = Counter("pointsman_operator_writes", "Writes to the API server", ["kind", "verb"])
 
@@ -29,13 +29,20 @@ class NotLeading(ClusterError):
     """Another replica may lead by now: nothing is written any more."""
 
 
+class Remembers(Protocol):
+    """What is known of the cluster."""
+
+    def wrote(self, kind: Kind, raw: Raw) -> None:
+        """Remember the answer to a write of our own."""
+
+
 class Writer:
     """Writes to one cluster, while this replica leads. All methods raise NotLeading when it does not."""
 
-    def __init__(self, cluster: Cluster, caches: Caches, *, leads: Callable[[], bool]) -> None:
-        self._cluster, self._caches, self._leads = cluster, caches, leads
+    def __init__(self, cluster: Cluster, memory: Remembers, *, leads: Callable[[], bool]) -> None:
+        self._cluster, self._memory, self._leads = cluster, memory, leads
 
-    async def carry_out(self, writes: Writes, seen: Seen) -> Unresolved | None:
+    async def carry_out(self, writes: Writes, seen: Objects) -> Unresolved | None:
         """Everything in its order, up to the first that is refused: why it was. Raises Unreachable."""
         for child in writes.apply:
             refused = await self._apply(child, seen)
@@ -48,45 +55,43 @@ class Writer:
             await self._cluster.delete(kind, raw)
         return None
 
-    async def status(self, seen: Seen, status: Mapping[str, Any]) -> None:
-        """Write the status where it differs. A ModelDeployment that is gone has none."""
-        before = seen.status
+    async def status(self, kind: Kind, raw: Raw, status: Mapping[str, Any]) -> None:
+        """Write the status of an object where it differs. One that is gone has none."""
+        before, metadata = raw.get("status") or {}, raw["metadata"]
         if status == before:
             return
         gone = {name: None for name in before if name not in status}
-        self._begin(MODEL_DEPLOYMENT, "status")
+        self._begin(kind, "status")
         try:
-            raw = await self._cluster.merge(
-                MODEL_DEPLOYMENT, seen.namespace, seen.name, {"status": {**status, **gone}}, part="/status"
+            written = await self._cluster.merge(
+                kind, metadata["namespace"], metadata["name"], {"status": {**status, **gone}}, part="/status"
             )
         except NotFound:
             return
-        self._caches.wrote(MODEL_DEPLOYMENT, raw)
+        self._memory.wrote(kind, written)
 
-    async def tell(self, seen: Seen, what: Happened) -> None:
-        """An Event about the ModelDeployment, before the status that it was taken from is written.
+    async def tell(self, kind: Kind, raw: Raw, what: Happened, now: datetime) -> None:
+        """An Event about an object, before the status that it was taken from is written.
 
         Its name is made of what was before, so that an operator that ended in between tells the same Event, and not twice.
         """
-        before = orjson.dumps(seen.status, option=orjson.OPT_SORT_KEYS)
-        told = hashlib.sha256(f"{seen.uid}/{what.reason}/{what.message}/".encode() + before).hexdigest()[:16]
+        metadata = raw["metadata"]
+        before = orjson.dumps(raw.get("status") or {}, option=orjson.OPT_SORT_KEYS)
+        told = hashlib.sha256(f"{metadata['uid']}/{what.reason}/{what.message}/".encode() + before).hexdigest()[:16]
         document = {
             "apiVersion": "v1",
             "kind": EVENT.name,
-            "metadata": {"name": f"{seen.name}.{told}", "namespace": seen.namespace},
+            "metadata": {"name": f"{metadata['name']}.{told}", "namespace": metadata["namespace"]},
             "involvedObject": {
-                "apiVersion": MODEL_DEPLOYMENT.api_version,
-                "kind": MODEL_DEPLOYMENT.name,
-                "name": seen.name,
-                "namespace": seen.namespace,
-                "uid": seen.uid,
-                "resourceVersion": seen.deployment["metadata"]["resourceVersion"],
+                "apiVersion": kind.api_version,
+                "kind": kind.name,
+                **{name: metadata[name] for name in ("name", "namespace", "uid", "resourceVersion")},
             },
             "type": "Warning" if what.warning else "Normal",
             "reason": what.reason,
             "message": what.message[:1024],
             "action": "Reconcile",
-            "eventTime": seen.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingComponent": "pointsman.dev/operator",
             "reportingInstance": MANAGER,
         }
@@ -108,7 +113,7 @@ class Writer:
             raise NotLeading(f"{verb} {kind.name}: this replica does not lead any more")
         WRITES.labels(kind.name, verb).inc()
 
-    async def _apply(self, child: Child, seen: Seen) -> Unresolved | None:
+    async def _apply(self, child: Child, seen: Objects) -> Unresolved | None:
         found = seen.one(child.kind, child.name)
         is_ours = found is not None and seen.is_ours(found)
         try:
@@ -128,7 +133,7 @@ class Writer:
 
     async def _write(self, child: Child, *, force: bool) -> None:
         self._begin(child.kind, "apply")
-        self._caches.wrote(child.kind, await self._cluster.apply(child.kind, child.document, force=force))
+        self._memory.wrote(child.kind, await self._cluster.apply(child.kind, child.document, force=force))
 
     async def _scale(self, namespace: str, name: str, replicas: int) -> None:
         self._begin(DEPLOYMENT, "scale")

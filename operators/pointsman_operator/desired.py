@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pointsman.api.model_deployment import ModelDeployment
-from pointsman.api.values import Quantity
 from pointsman.deployments.plan import Plan
+from pointsman_operator.differences import Writes, differing, unwanted
 from pointsman_operator.resources import scaling, surroundings, traffic
 from pointsman_operator.resources.inference_service import inference_service, shape
-from pointsman_operator.seen import DEPLOYMENT, MADE, Child, Kind, Raw, Scale, Seen
-
-WHOLE = frozenset({"selector", "podSelector", "namespaceSelector", "labelSelector", "nodeSelector"})
-"""Maps that mean something else with anything beside what is wanted"""
-AMOUNTS = frozenset({"limits", "requests", "averageValue", "sizeLimit"})
-"""Quantities: 1024Mi is kept as 1Gi"""
+from pointsman_operator.seen import DEPLOYMENT, MADE, Child, Scale, Seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +24,6 @@ class Desired:
     scales: tuple[Scale, ...]
     kept: frozenset[str]
     look_again: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Writes:
-    """What differs: objects to apply in this order, then numbers to set, then objects to delete."""
-
-    apply: tuple[Child, ...]
-    scale: tuple[Scale, ...]
-    delete: tuple[tuple[Kind, Raw], ...]
-
-    def __bool__(self) -> bool:
-        return bool(self.apply or self.scale or self.delete)
 
 
 def desired(deployment: ModelDeployment, plan: Plan, seen: Seen, *, drain: timedelta) -> Desired:
@@ -75,70 +57,12 @@ def writes(wanted: Desired, seen: Seen) -> Writes:
         found = seen.one(DEPLOYMENT, each.deployment)
         if found is not None and found.get("spec", {}).get("replicas") != each.replicas:
             scale.append(each)
-    return Writes(
-        apply=tuple(each for each in wanted.children if _differs(each, seen)),
-        scale=tuple(scale),
-        delete=tuple(_no_longer_wanted(wanted, seen)),
-    )
-
-
-def is_part(wanted: object, found: object) -> bool:
-    """Whether everything that is wanted is found: maps hold at least as much, lists as many and each at its place.
-
-    A map of WHOLE holds nothing else. What is empty may be missing, and AMOUNTS may be written in another way: so the API server
-    keeps them.
-    """
-    if isinstance(wanted, Mapping):
-        return isinstance(found, Mapping) and all(_holds(found, key, value) for key, value in wanted.items())
-    if isinstance(wanted, list | tuple):
-        return (
-            isinstance(found, list | tuple)
-            and len(wanted) == len(found)
-            and all(is_part(mine, theirs) for mine, theirs in zip(wanted, found, strict=True))
-        )
-    return wanted == found
-
-
-def _holds(found: Mapping[str, object], key: str, value: object) -> bool:
-    if key not in found:
-        return value in ({}, [])
-    if key in WHOLE:
-        return value == found[key]
-    if key in AMOUNTS:
-        return is_part(_amounts(value), _amounts(found[key]))
-    return is_part(value, found[key])
-
-
-def _amounts(value: object) -> object:
-    """As numbers, where they are amounts."""
-    if isinstance(value, Mapping):
-        return {key: _amounts(each) for key, each in value.items()}
-    try:
-        return Quantity.of(value).value
-    except ValueError:
-        return value
-
-
-def _differs(child: Child, seen: Seen) -> bool:
-    found = seen.one(child.kind, child.name)
-    if found is not None and found["metadata"].get("deletionTimestamp"):
-        return False  # its end is an event, and then it is made anew
-    return found is None or not is_part(child.document, found)
-
-
-def _no_longer_wanted(wanted: Desired, seen: Seen) -> Iterator[tuple[Kind, Raw]]:
-    known = {(child.kind.name, child.name) for child in wanted.children}
     kept = {f"{seen.name}-{revision}" for revision in wanted.kept}
-    for kind in MADE:
-        for raw in seen.of(kind):
-            metadata = raw["metadata"]
-            if (
-                seen.is_ours(raw)
-                and (kind.name, metadata["name"]) not in known
-                and metadata["name"] not in kept
-                and not metadata.get("deletionTimestamp")
-            ):
-                yield kind, raw
+    return Writes(
+        apply=differing(wanted.children, seen),
+        scale=tuple(scale),
+        delete=tuple(unwanted(MADE, wanted.children, seen, kept=kept)),
+    )
 
 
 def _draining(plan: Plan, drain: timedelta, now: datetime) -> dict[str, datetime]:

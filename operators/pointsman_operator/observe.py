@@ -84,7 +84,7 @@ def observe(deployment: ModelDeployment, seen: Seen, reference: Reference) -> Ob
         trouble=reference.trouble,
         serving=serving,
         running=running,
-        in_use=(),
+        in_use=seen.in_use,
         abilities=_abilities(deployment, seen.installed),
         history=tuple(seen.status.get("history", ())),
         route=_route(deployment, seen),

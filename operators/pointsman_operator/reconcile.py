@@ -28,7 +28,7 @@ from pointsman_operator.happened import happened
 from pointsman_operator.observe import Unreadable, observe, read
 from pointsman_operator.prober import Prober, Target
 from pointsman_operator.references import References
-from pointsman_operator.seen import INFERENCE_SERVICE, POD, Seen
+from pointsman_operator.seen import INFERENCE_SERVICE, MODEL_DEPLOYMENT, POD, Seen
 from pointsman_operator.settings import Settings
 
 log = structlog.get_logger()
@@ -101,8 +101,8 @@ class Reconciler:
         status = written(told, seen.status, generation=generation, now=seen.now)
         for each in happened(seen.status, status):
             log.info("happened", reason=each.reason, message=each.message)
-            await self._writer.tell(seen, each)
-        await self._writer.status(seen, status)
+            await self._writer.tell(MODEL_DEPLOYMENT, seen.deployment, each, seen.now)
+        await self._writer.status(MODEL_DEPLOYMENT, seen.deployment, status)
         if self._settings.registry_tag:
             self._write_back.want(self._tag((seen.namespace, seen.name)), status.get("history", ()))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pointsman.deployments.plan import Unresolved
+from pointsman.deployments.plan import Pinned, Unresolved
 
 Raw = Mapping[str, Any]
 """An object of the API, as it is"""
@@ -31,6 +32,8 @@ class Kind:
 MODEL_DEPLOYMENT = Kind(name="ModelDeployment", api_version="pointsman.dev/v1alpha1", plural="modeldeployments")
 DECISION_GRAPH = Kind(name="DecisionGraph", api_version="pointsman.dev/v1alpha1", plural="decisiongraphs")
 ACTION_TARGET = Kind(name="ActionTarget", api_version="pointsman.dev/v1alpha1", plural="actiontargets")
+EVENT_STREAM = Kind(name="EventStream", api_version="pointsman.dev/v1alpha1", plural="eventstreams")
+FEATURE_VIEW = Kind(name="FeatureView", api_version="pointsman.dev/v1alpha1", plural="featureviews")
 INFERENCE_SERVICE = Kind(name="InferenceService", api_version="serving.kserve.io/v1beta1", plural="inferenceservices")
 SERVING_RUNTIME = Kind(name="ServingRuntime", api_version="serving.kserve.io/v1alpha1", plural="servingruntimes")
 CLUSTER_SERVING_RUNTIME = Kind(
@@ -87,11 +90,13 @@ class Scale:
 @dataclass(frozen=True, kw_only=True)
 class Installed:
     """What the cluster has beside Kubernetes. `kserve` are the API versions that it serves of InferenceService; none: absent.
-    `kserve_release` is None where it is not to be told.
+    `kserve_release` and `kuberay_release` are None where they are not to be told.
     """
 
     kserve: tuple[str, ...] = ()
     kserve_release: str | None = None
+    kuberay: bool = False
+    kuberay_release: str | None = None
     gateway: bool = False
     monitors: bool = False
 
@@ -116,24 +121,49 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class Objects:
+    """What is seen at one moment of objects that belong together. `objects` holds them by kind; `events` the warnings about
+    those, by the object's uid, the oldest first; `largest` what one node has at most of each resource, where a pod finds none.
+    """
+
+    objects: Mapping[str, Sequence[Raw]] = field(default_factory=dict)
+    events: Mapping[str, Sequence[Raw]] = field(default_factory=dict)
+    installed: Installed = Installed()
+    largest: Mapping[str, str] = field(default_factory=dict)
+    now: datetime
+
+    @property
+    @abstractmethod
+    def namespace(self) -> str:
+        """Where they are."""
+
+    @abstractmethod
+    def is_ours(self, raw: Raw) -> bool:
+        """Whether the object was made for what is reconciled. Labels are for finding; only who owns it says so."""
+
+    def of(self, kind: Kind) -> Sequence[Raw]:
+        """The objects of a kind."""
+        return self.objects.get(kind.name, ())
+
+    def one(self, kind: Kind, name: str) -> Raw | None:
+        """The object of a kind by name."""
+        return next((each for each in self.of(kind) if each["metadata"]["name"] == name), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen(Objects):
     """All of the cluster that matters for one ModelDeployment, at one moment.
 
-    `objects` holds by kind what carries its label; `events` the warnings about those, by the object's uid, the oldest
-    first; `runtimes` the names of serving runtimes in its namespace and, after a slash, in the cluster; `probes` the last
-    word of each InferenceService, by name; `refused` what the API server last said to something that could not be written;
-    `largest` what one node has at most of each resource, where a pod finds none.
+    `runtimes` holds the names of serving runtimes in its namespace and, after a slash, in the cluster; `probes` the last word
+    of each InferenceService, by name; `refused` what the API server last said to something that could not be written; `in_use`
+    the revisions that graphs call.
     """
 
     deployment: Raw
-    objects: Mapping[str, Sequence[Raw]] = field(default_factory=dict)
-    events: Mapping[str, Sequence[Raw]] = field(default_factory=dict)
     runtimes: frozenset[str] = frozenset()
     probes: Mapping[str, Probe] = field(default_factory=dict)
-    installed: Installed = Installed()
     refused: Unresolved | None = None
-    largest: Mapping[str, str] = field(default_factory=dict)
-    now: datetime
+    in_use: tuple[Pinned, ...] = ()
 
     @property
     def name(self) -> str:
@@ -152,16 +182,8 @@ class Seen:
         found: Raw = self.deployment.get("status") or {}
         return found
 
-    def of(self, kind: Kind) -> Sequence[Raw]:
-        """The objects of a kind."""
-        return self.objects.get(kind.name, ())
-
-    def one(self, kind: Kind, name: str) -> Raw | None:
-        """The object of a kind by name."""
-        return next((each for each in self.of(kind) if each["metadata"]["name"] == name), None)
-
     def is_ours(self, raw: Raw) -> bool:
-        """Whether this ModelDeployment controls the object. Labels are for finding; only this is ownership."""
+        """Whether this ModelDeployment controls the object."""
         return any(
             owner.get("controller") and owner.get("uid") == self.uid
             for owner in raw["metadata"].get("ownerReferences", ())

@@ -13,7 +13,8 @@ from pointsman.api.model_deployment import ModelDeployment
 from pointsman.deployments import plan
 from pointsman_operator import names
 from pointsman_operator.causes.cause import shortened
-from pointsman_operator.desired import desired, is_part
+from pointsman_operator.desired import desired
+from pointsman_operator.differences import is_part
 from pointsman_operator.observe import Unreadable, observe, read, served
 from pointsman_operator.resources import runtimes
 from pointsman_operator.seen import CLUSTER_SERVING_RUNTIME, INFERENCE_SERVICE, POD, Child, Raw, Reference, Seen

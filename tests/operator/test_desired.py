@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from pointsman.api.conditions import find
-from pointsman_operator.desired import is_part, writes
+from pointsman_operator.desired import writes
+from pointsman_operator.differences import is_part
 
 GOLDEN = Path(__file__).parent / "golden"
 GPU = {

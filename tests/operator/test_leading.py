@@ -12,9 +12,9 @@ from pointsman.api.reasons import Reason
 from pointsman_operator.carry_out import NotLeading, Writer
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster, Unreachable
-from pointsman_operator.desired import Writes
+from pointsman_operator.differences import Writes
 from pointsman_operator.happened import Happened
-from pointsman_operator.seen import SERVICE, Child, Scale, Seen
+from pointsman_operator.seen import MODEL_DEPLOYMENT, SERVICE, Child, Scale, Seen
 
 NOBODY = "http://127.0.0.1:9"
 RAW = {"metadata": {"name": "fraud", "namespace": "risk", "uid": "u-1"}}
@@ -22,13 +22,13 @@ CHILD = Child(kind=SERVICE, name="fraud", document=RAW)
 
 Write = Callable[[Writer, Seen], Awaitable[Any]]
 WRITES: dict[str, Write] = {
-    "an object": lambda writer, seen: writer.carry_out(Writes(apply=(CHILD,), scale=(), delete=()), seen),
-    "a number": lambda writer, seen: writer.carry_out(
-        Writes(apply=(), scale=(Scale(deployment="fraud", replicas=1),), delete=()), seen
+    "an object": lambda writer, seen: writer.carry_out(Writes(apply=(CHILD,)), seen),
+    "a number": lambda writer, seen: writer.carry_out(Writes(scale=(Scale(deployment="fraud", replicas=1),)), seen),
+    "an end": lambda writer, seen: writer.carry_out(Writes(delete=((SERVICE, RAW),)), seen),
+    "the status": lambda writer, seen: writer.status(MODEL_DEPLOYMENT, seen.deployment, {"revision": "1"}),
+    "an event": lambda writer, seen: writer.tell(
+        MODEL_DEPLOYMENT, seen.deployment, Happened(reason=Reason.Ready, message="it serves"), seen.now
     ),
-    "an end": lambda writer, seen: writer.carry_out(Writes(apply=(), scale=(), delete=((SERVICE, RAW),)), seen),
-    "the status": lambda writer, seen: writer.status(seen, {"revision": "1"}),
-    "an event": lambda writer, seen: writer.tell(seen, Happened(reason=Reason.Ready, message="it serves")),
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -13,6 +12,7 @@ from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound
 from pointsman_operator.cluster.follow import Follower
 from pointsman_operator.cluster.memory import Key, key_of, owner_of
 from pointsman_operator.cluster.versions import Versions
+from pointsman_operator.cluster.warnings import Warnings
 from pointsman_operator.seen import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
@@ -35,7 +35,6 @@ LABELLED = (*MADE, DEPLOYMENT, POD)
 """Found by our label: KServe hands an InferenceService's labels on to the Deployment and the pods"""
 OF_ALL = (SERVING_RUNTIME, CLUSTER_SERVING_RUNTIME)
 """A change of these may matter for every ModelDeployment"""
-WARNINGS = {"fieldSelector": "type=Warning,involvedObject.kind=Pod"}
 
 
 class Caches:
@@ -44,7 +43,10 @@ class Caches:
     def __init__(self, cluster: Cluster, changed: Callable[[Key], None], *, registry_url: str) -> None:
         self._cluster, self._changed = cluster, changed
         self._versions = Versions(cluster, registry_url=registry_url, changed=self._all_changed)
-        self._warnings = defaultdict[str, dict[str, Raw]](dict)
+        self.warnings = Warnings(cluster)
+        """About pods, whosoever they are"""
+        self.warnings.subscribe(self._warned)
+        self._of_models = list[Callable[[str], None]]()
         self._kserve: tuple[str, ...] = ()
         self._looked_for_kserve = asyncio.Event()
         self._followers: Mapping[str, Follower] = {
@@ -55,8 +57,8 @@ class Caches:
                 appeared=self._appeared,
                 selectors=_selectors(kind),
             )
-            for kind in (MODEL_DEPLOYMENT, *OF_ALL, *LABELLED, EVENT)
-        }
+            for kind in (MODEL_DEPLOYMENT, *OF_ALL, *LABELLED)
+        } | {EVENT.name: self.warnings.follower}
 
     async def run(self) -> None:
         """Follow everything until cancelled."""
@@ -100,6 +102,20 @@ class Caches:
     def wrote(self, kind: Kind, raw: Raw) -> None:
         """Remember the answer to a write of our own, so that nothing is written twice before a watch tells of it."""
         self._followers[kind.name].memory.put(raw)
+        if kind is MODEL_DEPLOYMENT:
+            self._tell_of_model(raw)
+
+    def subscribe(self, heard: Callable[[str], None]) -> None:
+        """Tell of every namespace in which a ModelDeployment is another, or says another thing of itself, from now on."""
+        self._of_models.append(heard)
+
+    def deployments_in(self, namespace: str) -> list[Raw]:
+        """The ModelDeployments of a namespace."""
+        return self._followers[MODEL_DEPLOYMENT.name].memory.of((namespace, ""))
+
+    def release(self, part: str) -> str | None:
+        """Which version of a part is there, where it tells."""
+        return self._versions.found.get(part)
 
     def seen(self, key: Key) -> Seen | None:
         """All that is remembered for a ModelDeployment; None where it is not there."""
@@ -107,11 +123,10 @@ class Caches:
         if raw is None:
             return None
         objects = {kind.name: self._followers[kind.name].memory.of(key) for kind in LABELLED}
-        uids = [str(pod["metadata"]["uid"]) for pod in objects[POD.name]]
         return Seen(
             deployment=raw,
             objects=objects,
-            events={uid: sorted(self._warnings[uid].values(), key=last_said) for uid in uids if uid in self._warnings},
+            events=self.warnings.of(objects[POD.name]),
             runtimes=self._runtimes(key[0]),
             installed=Installed(
                 kserve=self._kserve,
@@ -132,27 +147,22 @@ class Caches:
     def _heard(self, kind: Kind, raw: Raw, is_living: bool) -> None:
         if kind is MODEL_DEPLOYMENT:
             self._changed(key_of(raw))
+            self._tell_of_model(raw)
         elif kind in OF_ALL:
             self._all_changed()
-        elif kind is EVENT:
-            self._warned(raw, is_living=is_living)
         else:
             if kind is POD and not is_living:
-                self._warnings.pop(str(raw["metadata"]["uid"]), None)
+                self.warnings.forget(raw)
             self._changed(owner_of(raw))
 
-    def _warned(self, event: Raw, *, is_living: bool) -> None:
-        about = event["involvedObject"]
-        uid, name = str(about.get("uid")), str(event["metadata"]["name"])
-        if is_living:
-            self._warnings[uid][name] = event
-        elif uid in self._warnings:
-            self._warnings[uid].pop(name, None)
-            if not self._warnings[uid]:
-                del self._warnings[uid]
-        pod = self._followers[POD.name].memory.get((str(about.get("namespace", "")), str(about.get("name"))))
-        if pod is not None:
-            self._changed(owner_of(pod))
+    def _warned(self, pod: Key) -> None:
+        raw = self._followers[POD.name].memory.get(pod)
+        if raw is not None:
+            self._changed(owner_of(raw))
+
+    def _tell_of_model(self, raw: Raw) -> None:
+        for heard in self._of_models:
+            heard(key_of(raw)[0])
 
     def _appeared(self, kind: Kind) -> None:
         if kind is not MODEL_DEPLOYMENT:
@@ -186,12 +196,4 @@ class Caches:
 
 
 def _selectors(kind: Kind) -> Mapping[str, str]:
-    if kind is EVENT:
-        return WARNINGS
     return {"labelSelector": names.DEPLOYMENT} if kind in LABELLED else {}
-
-
-def last_said(event: Raw) -> str:
-    """When an event was last seen to happen: for sorting."""
-    series = event.get("series") or {}
-    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")

@@ -35,8 +35,9 @@ class Follower:
         heard: Callable[[Kind, Raw, bool], None],
         appeared: Callable[[Kind], None],
         selectors: Mapping[str, str] = MappingProxyType({}),
+        memory: Memory | None = None,
     ) -> None:
-        self.kind, self.memory = kind, Memory()
+        self.kind, self.memory = kind, Memory() if memory is None else memory
         self.known = asyncio.Event()
         """Set once the memory holds all there is"""
         self.is_there = False

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 from pointsman_operator import names
 from pointsman_operator.causes.cause import condition, items
-from pointsman_operator.cluster.caches import last_said
 from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound
 from pointsman_operator.cluster.memory import Key, key_of, owner_of
+from pointsman_operator.cluster.warnings import last_said
 from pointsman_operator.seen import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,

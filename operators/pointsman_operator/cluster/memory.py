@@ -20,9 +20,13 @@ _OWNER = MODEL_DEPLOYMENT.name, MODEL_DEPLOYMENT.api_version
 
 
 class Memory:
-    """All objects of a kind, found by key and by the ModelDeployment that they belong to."""
+    """All objects of a kind, found by key and by the ModelDeployment that they belong to.
 
-    def __init__(self) -> None:
+    `specs` says what is remembered of a spec, by kind: of any other kind all of it.
+    """
+
+    def __init__(self, specs: Mapping[str, Callable[[Raw], Raw]] | None = None) -> None:
+        self._specs = SPECS if specs is None else specs
         self._objects = dict[Key, Raw]()
         self._of = defaultdict[Key, dict[Key, Raw]](dict)
         self._ended = dict[Key, int]()
@@ -49,7 +53,7 @@ class Memory:
             return False
         if known is not None:
             self._remove(key)  # its label may have changed
-        kept = slim(raw)
+        kept = slim(raw, self._specs)
         self._objects[key] = kept
         self._of[owner_of(raw)][key] = kept
         return True
@@ -119,20 +123,21 @@ def version_of(raw: Raw) -> int:
     return int(raw["metadata"]["resourceVersion"])
 
 
-def slim(raw: Raw) -> Mapping[str, Any]:
+def slim(raw: Raw, specs: Mapping[str, Callable[[Raw], Raw]]) -> Mapping[str, Any]:
     """Without what nobody here reads, which is most of an object.
 
-    That is who manages which field, what kubectl notes of an apply, and of pods and Deployments their specs but for SPECS.
+    That is who manages which field, what kubectl notes of an apply, and of `specs` the rest.
     """
     metadata = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
     if _APPLIED in metadata.get("annotations", ()):
         metadata["annotations"] = {name: value for name, value in metadata["annotations"].items() if name != _APPLIED}
-    read = SPECS.get(raw.get("kind", ""))
+    read = specs.get(raw.get("kind", ""))
     spec = {"spec": read(raw["spec"])} if read is not None and "spec" in raw else {}
     return {**raw, "metadata": metadata, **spec}
 
 
-def _of_pod(spec: Raw) -> Raw:
+def of_pod(spec: Raw) -> Raw:
+    """Of a pod's spec, what its containers are called and ask for."""
     return {
         "containers": [
             {name: each[name] for name in ("name", "resources") if name in each} for each in spec.get("containers", ())
@@ -144,5 +149,5 @@ def _of_deployment(spec: Raw) -> Raw:
     return {"replicas": spec.get("replicas")}
 
 
-SPECS: Mapping[str, Callable[[Raw], Raw]] = {"Pod": _of_pod, "Deployment": _of_deployment}
+SPECS: Mapping[str, Callable[[Raw], Raw]] = {"Pod": of_pod, "Deployment": _of_deployment}
 """What is remembered of a spec, by kind: whoever decides by more has it remembered here"""
