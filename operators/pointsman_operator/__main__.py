@@ -41,7 +41,7 @@ async def operate(cluster: Cluster, told: Settings) -> int:
         leads = lambda: lease.is_held or not told.leader_election  # noqa: E731
         operator, renewal = Operator(cluster, registry, told, leads=leads), _renewal(cluster, told)
         REGISTRY.register(Measures(operator))
-        is_ready = lambda: operator.caches.is_known and renewal.is_serving.is_set()  # noqa: E731
+        is_ready = lambda: operator.is_known and renewal.is_serving.is_set()  # noqa: E731
         metrics = Server("metrics", health.app(is_ready=is_ready), port=told.metrics_port)
         reviews = Server("webhook", webhook.app(), port=told.webhook_port, context=renewal.context)
         following = asyncio.create_task(operator.follow(), name="follow")

@@ -107,6 +107,16 @@ class Writer:
         labels = {"metadata": {"labels": names.labels(owner)}}
         await self._cluster.merge(kind, metadata["namespace"], metadata["name"], labels)
 
+    async def make(self, kind: Kind, document: Raw) -> None:
+        """An object that is made once, and that nobody follows. Raises Conflict where somebody else's is there."""
+        self._begin(kind, "apply")
+        await self._cluster.apply(kind, document, force=False)
+
+    async def change(self, kind: Kind, namespace: str, name: str, change: Mapping[str, Any]) -> None:
+        """Some fields of an object that nobody follows."""
+        self._begin(kind, "change")
+        await self._cluster.merge(kind, namespace, name, change)
+
     def _begin(self, kind: Kind, verb: str) -> None:
         """Before each write."""
         if not self._leads():

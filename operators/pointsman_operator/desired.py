@@ -61,7 +61,7 @@ def writes(wanted: Desired, seen: Seen) -> Writes:
     return Writes(
         apply=differing(wanted.children, seen),
         scale=tuple(scale),
-        delete=tuple(unwanted(MADE, wanted.children, seen, kept=kept)),
+        delete=tuple(unwanted(MADE, wanted.children, seen, stays=lambda raw: raw["metadata"]["name"] in kept)),
     )
 
 

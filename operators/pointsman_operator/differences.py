@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pointsman.api.values import Quantity
@@ -32,9 +32,9 @@ def differing(children: Sequence[Child], seen: Objects) -> tuple[Child, ...]:
 
 
 def unwanted(
-    kinds: Sequence[Kind], children: Sequence[Child], seen: Objects, *, kept: Collection[str]
+    kinds: Sequence[Kind], children: Sequence[Child], seen: Objects, *, stays: Callable[[Raw], bool]
 ) -> Iterator[tuple[Kind, Raw]]:
-    """What is ours of these kinds and wanted no more. `kept` are names that stay as they are; what is somebody else's stays."""
+    """What is ours of these kinds and wanted no more. What `stays` is left as it is, and what is somebody else's too."""
     known = {(child.kind.name, child.name) for child in children}
     for kind in kinds:
         for raw in seen.of(kind):
@@ -42,7 +42,7 @@ def unwanted(
             if (
                 seen.is_ours(raw)
                 and (kind.name, metadata["name"]) not in known
-                and metadata["name"] not in kept
+                and not stays(raw)
                 and not metadata.get("deletionTimestamp")
             ):
                 yield kind, raw

@@ -7,36 +7,31 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 
 import structlog
-from prometheus_client import Counter, Histogram
-from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from pointsman.registry.port import Registry
 from pointsman.registry.write_back import WriteBack
 from pointsman_operator.carry_out import Writer
 from pointsman_operator.cluster.caches import Caches
-from pointsman_operator.cluster.client import Cluster, ClusterError
+from pointsman_operator.cluster.client import Cluster
 from pointsman_operator.cluster.memory import Key
 from pointsman_operator.cluster.nodes import Nodes
 from pointsman_operator.cluster.queue import WorkQueue
+from pointsman_operator.graphs.operator import Graphs
 from pointsman_operator.prober import Prober
 from pointsman_operator.reconcile import Reconciler
 from pointsman_operator.references import References
 from pointsman_operator.settings import Settings
 from pointsman_operator.strays import Strays
+from pointsman_operator.work import work
 
 log = structlog.get_logger()
 
 WORKERS = 8
 """ModelDeployments that are reconciled at the same time: most of it is waiting for the API server"""
 
-RECONCILES = Counter("pointsman_operator_reconciles", "Reconciles, by how they ended", ["outcome"])
-SECONDS = Histogram("pointsman_operator_reconcile_seconds", "How long a reconcile takes")
-for _outcome in ("done", "retry", "error"):
-    RECONCILES.labels(_outcome)  # from 0 on, so that the first one of a kind is an increase
-
 
 class Operator:
-    """Reconciles all ModelDeployments of a cluster while it runs, and writes while `leads`.
+    """Reconciles all ModelDeployments of a cluster while it runs, and with `graphs` all else of ours; writes while `leads`.
 
     `caches`, `queue` and `is_working` are there to be looked at.
     """
@@ -52,16 +47,26 @@ class Operator:
         self._references = References(registry, poll_seconds=settings.registry_poll_seconds, changed=self._changed)
         self._write_back = WriteBack(registry)
         self._prober = Prober(seconds=settings.probe_seconds)
+        nodes = Nodes(cluster)
+        self.graphs = Graphs(
+            cluster, registry, settings, self.caches, nodes, leads=leads, uses_other_models=self._uses_other_models
+        )
         self._reconciler = Reconciler(
             settings=settings,
             caches=self.caches,
             writer=writer,
             references=self._references,
-            nodes=Nodes(cluster),
+            nodes=nodes,
             write_back=self._write_back,
             prober=self._prober,
+            graphs=self.graphs.caches.graphs_in,
             again=self._again,
         )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether everything that was in the cluster at the start is remembered."""
+        return self.caches.is_known and self.graphs.caches.is_known
 
     @property
     def tags_pending(self) -> int:
@@ -70,19 +75,23 @@ class Operator:
 
     async def follow(self) -> None:
         """Remember the cluster, until cancelled. A replica that does not lead does this too, to take over at once."""
-        await self.caches.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.caches.run(), name="models")
+            tasks.create_task(self.graphs.caches.run(), name="graphs")
 
     async def work(self) -> None:
         """Reconcile, until cancelled. What is under way is broken off: each write is whole, and the next leader sees the rest."""
         await self.caches.known()
+        await self.graphs.caches.known()
         self.is_working = True
         for key in self.caches.deployments():
             self.queue.add(key)
         log.info("reconciling", modeldeployments=len(self.caches.deployments()))
         async with self._closing(), asyncio.TaskGroup() as tasks:
             for number in range(WORKERS):
-                tasks.create_task(self._worker(), name=f"worker {number}")
+                tasks.create_task(work(self.queue, self._reconciler.reconcile, "/".join), name=f"worker {number}")
             tasks.create_task(self._resync(), name="resync")
+            tasks.create_task(self.graphs.work(), name="graphs")
 
     @contextlib.asynccontextmanager
     async def _closing(self) -> AsyncIterator[None]:
@@ -93,26 +102,6 @@ class Operator:
             await self._write_back.close()
             await self._prober.close()
 
-    async def _worker(self) -> None:
-        while True:
-            key = await self.queue.take()
-            clear_contextvars()
-            bind_contextvars(object="/".join(key))
-            try:
-                with SECONDS.time():
-                    await self._reconciler.reconcile(key)
-            except ClusterError as error:
-                seconds = self.queue.failed(key)
-                RECONCILES.labels("retry").inc()
-                log.warning("retry", seconds=seconds, error=str(error))
-            except Exception:  # one object's trouble must not end the others' reconciles
-                self.queue.failed(key)
-                RECONCILES.labels("error").inc()
-                log.exception("a reconcile failed")
-            else:
-                self.queue.done(key)
-                RECONCILES.labels("done").inc()
-
     async def _resync(self) -> None:
         """Look at everything now and then: what no event tells of is seen too."""
         while True:
@@ -120,6 +109,11 @@ class Operator:
             await asyncio.sleep(self._settings.resync_seconds)
             for key in self.caches.deployments():
                 self.queue.add(key)
+
+    def _uses_other_models(self, namespace: str) -> None:
+        """A graph there may call other revisions than before: those that it does not call any more may go."""
+        for raw in self.caches.deployments_in(namespace):
+            self._changed((namespace, str(raw["metadata"]["name"])))
 
     def _changed(self, key: Key) -> None:
         if key[1] and self.is_working:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,18 +24,21 @@ from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.memory import Key
 from pointsman_operator.cluster.nodes import Nodes
 from pointsman_operator.desired import desired, writes
+from pointsman_operator.graphs.in_use import in_use
 from pointsman_operator.happened import happened
 from pointsman_operator.observe import Unreadable, observe, read
 from pointsman_operator.prober import Prober, Target
 from pointsman_operator.references import References
-from pointsman_operator.seen import INFERENCE_SERVICE, MODEL_DEPLOYMENT, POD, Seen
+from pointsman_operator.seen import INFERENCE_SERVICE, MODEL_DEPLOYMENT, POD, Raw, Seen
 from pointsman_operator.settings import Settings
 
 log = structlog.get_logger()
 
 
 class Reconciler:
-    """Reconciles any ModelDeployment. `again` is asked to look at one again, at once or after some seconds."""
+    """Reconciles any ModelDeployment. `graphs` knows the DecisionGraphs of a namespace; `again` is asked to look at one again,
+    at once or after some seconds.
+    """
 
     def __init__(
         self,
@@ -47,11 +50,12 @@ class Reconciler:
         nodes: Nodes,
         write_back: WriteBack,
         prober: Prober,
+        graphs: Callable[[str], Sequence[Raw]],
         again: Callable[[Key, float], None],
     ) -> None:
         self._settings, self._caches, self._writer = settings, caches, writer
         self._references, self._write_back = references, write_back
-        self._nodes, self._prober, self._again = nodes, prober, again
+        self._nodes, self._prober, self._graphs, self._again = nodes, prober, graphs, again
 
     async def reconcile(self, key: Key) -> None:
         """Bring the cluster nearer to what the spec asks for. Raises ClusterError where it is to be tried again."""
@@ -67,7 +71,8 @@ class Reconciler:
             await self._say(seen, _unreadable(seen, deployment))
             return
         reference = self._references.known(key, deployment, seen.status)
-        seen = replace(seen, probes=self._probes(key, deployment, seen))
+        used = in_use(self._graphs(seen.namespace), deployment.name)
+        seen = replace(seen, probes=self._probes(key, deployment, seen), in_use=used)
         if any(condition(pod, "PodScheduled").get("reason") == "Unschedulable" for pod in seen.of(POD)):
             seen = replace(seen, largest=await self._nodes.largest())
         observed = observe(deployment, seen, reference)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pointsman.api.findings import Problem, nearest, path_text
+from pointsman.api.meta import PodTemplate
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman_operator import names, pod_fields
 
@@ -88,7 +89,11 @@ def its_autoscaler_has_nothing_to_measure_by(deployment: ModelDeployment) -> Ite
 
 
 def its_pod_template_says_what_others_decide(deployment: ModelDeployment) -> Iterator[Refusal]:
-    template = deployment.spec.pod_template
+    yield from of_pod_template(deployment.spec.pod_template, ("spec", "podTemplate"))
+
+
+def of_pod_template(template: PodTemplate | None, path: tuple[str, ...]) -> Iterator[Refusal]:
+    """What a pod template cannot set, or sets that there is not; `path` is where it stands."""
     if template is None:
         return
     for name in template.spec:
@@ -96,19 +101,14 @@ def its_pod_template_says_what_others_decide(deployment: ModelDeployment) -> Ite
             close = nearest(name, POD_FIELDS)
             hint = close if close is not None and close.startswith("did") else None
             message = "a pod template cannot set this"
-            yield Refusal.of(Problem(path=("spec", "podTemplate", "spec", name), message=message, hint=hint))
+            yield Refusal.of(Problem(path=(*path, "spec", name), message=message, hint=hint))
     for side in ("labels", "annotations"):
         for name in getattr(template.metadata, side):
             if names.RESERVED.match(name):
-                message = "reserved: it would change what the operator or KServe does with the pods"
-                yield Refusal(path=f'spec.podTemplate.metadata.{side}["{name}"]', message=message)
-
-
-def its_pod_template_has_fields_that_there_are_not(deployment: ModelDeployment) -> Iterator[Refusal]:
-    template = deployment.spec.pod_template
-    if template is not None:
-        known = {name: value for name, value in template.spec.items() if name in POD_FIELDS}
-        yield from map(Refusal.of, pod_fields.problems(known, ("spec", "podTemplate", "spec")))
+                message = "reserved: it would change what the operator, KServe or KubeRay does with the pods"
+                yield Refusal(path=f'{path_text(path)}.metadata.{side}["{name}"]', message=message)
+    known = {name: value for name, value in template.spec.items() if name in POD_FIELDS}
+    yield from map(Refusal.of, pod_fields.problems(known, (*path, "spec")))
 
 
 Check = Callable[[ModelDeployment], Iterator[Refusal]]
@@ -120,5 +120,4 @@ CHECKS: tuple[Check, ...] = (
     its_autoscaler_is_not_honoured_yet,
     its_autoscaler_has_nothing_to_measure_by,
     its_pod_template_says_what_others_decide,
-    its_pod_template_has_fields_that_there_are_not,
 )

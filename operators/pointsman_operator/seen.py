@@ -48,6 +48,7 @@ REPLICA_SET = Kind(name="ReplicaSet", api_version="apps/v1", plural="replicasets
 POD = Kind(name="Pod", api_version="v1", plural="pods")
 EVENT = Kind(name="Event", api_version="v1", plural="events")
 JOB = Kind(name="Job", api_version="batch/v1", plural="jobs")
+SECRET = Kind(name="Secret", api_version="v1", plural="secrets")
 CONFIG_MAP = Kind(name="ConfigMap", api_version="v1", plural="configmaps")
 SERVICE = Kind(name="Service", api_version="v1", plural="services")
 AUTOSCALER = Kind(name="HorizontalPodAutoscaler", api_version="autoscaling/v2", plural="horizontalpodautoscalers")

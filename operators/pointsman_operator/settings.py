@@ -37,6 +37,27 @@ class Settings:
     """Where a revision is asked for its probe inference"""
     probe_seconds: float = 5.0
     """How long the answer to a probe inference may take"""
+    graph_image: str = f"ghcr.io/pointsman/graph:{RELEASE}"
+    """What hosts graphs, and runs their API, dispatcher and migrations; a graph's own image is for its host alone"""
+    graph_pull_policy: str = ""
+    """When that image is pulled. Empty: as Kubernetes does by itself"""
+    graph_pull_secrets: str = ""
+    """The Secrets with which it is pulled, in each namespace, separated by commas"""
+    graph_gateway: str = ""
+    """The Gateway that graphs and APIs are reached through, as namespace/name. Empty: they are reached inside the cluster alone"""
+    graph_gateway_pods: str = ""
+    """The namespace in which what answers for the Gateway runs. Empty: the Gateway's own"""
+    graph_hostname: str = ""
+    """The host of their routes, in which {namespace} stands for the namespace. Empty: any host"""
+    graph_redis: str = ""
+    """Where Ray's heads keep what they must not forget, as host:port. Empty: one that ends forgets, and the graph starts anew from
+    the store"""
+    graph_redis_secret: str = ""
+    """Where its password lies in each namespace, as Secret/key. Empty: it has none"""
+    graph_store_ports: str = "5432"
+    """Where PostgreSQL listens, separated by commas: its address is a secret, and NetworkPolicies name ports"""
+    graph_address: str = "http://{service}.{namespace}.svc:{port}"
+    """Where hosts and dispatchers are asked how they are"""
     metrics_port: int = 8081
     """Prometheus metrics and health, on all addresses; 0 takes a free one, which the log names"""
     webhook_port: int = 9443

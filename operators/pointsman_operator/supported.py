@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-KUBERNETES, KSERVE, GATEWAY, MLFLOW = "Kubernetes", "KServe", "Gateway API", "MLflow"
+KUBERNETES, KSERVE, KUBERAY, GATEWAY, MLFLOW = "Kubernetes", "KServe", "KubeRay", "Gateway API", "MLflow"
 PAGE = Path("docs/supported-versions.md")
 
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
@@ -47,6 +47,14 @@ SUPPORTED: Mapping[str, Supported] = {
         because="its mode without Knative is called Standard",
         known="by the image's tag of the Deployment with the label `control-plane: kserve-controller-manager`; an image by "
         "digest alone tells nothing, and then only the API versions of InferenceService are looked at",
+    ),
+    KUBERAY: Supported(
+        oldest=(1, 6),
+        newest=(1, 6),
+        tested="1.6.1",
+        because="it gives Ray 2.60 its token",
+        known="by the image's tag of the Deployment with the label `app.kubernetes.io/name: kuberay-operator`; an image by digest "
+        "alone tells nothing. It may be absent: graphs of type Embedded do without",
     ),
     GATEWAY: Supported(
         oldest=(1, 1),
@@ -106,7 +114,8 @@ def page() -> str:
 
 The operator looks when it starts and every minute. What is outside the table is logged by name and version, and in the metric
 `pointsman_operator_supported{{part, version}}`, 1 or 0. While KServe is older, or serves InferenceService in no version that is
-written here, every ModelDeployment says `KServeUnsupported` and stays as it is.
+written here, every ModelDeployment says `KServeUnsupported` and stays as it is. While KubeRay is absent or older, every
+DecisionGraph of type RayServe says `KubeRayNotFound` or `KubeRayUnsupported`, and stays as it is.
 """
 
 

@@ -12,13 +12,14 @@ import pytest
 
 from pointsman.api.conditions import READY, find
 from pointsman_operator.cluster.versions import _tag
-from pointsman_operator.supported import GATEWAY, KSERVE, KUBERNETES, MLFLOW, PAGE, SUPPORTED, judge, page
+from pointsman_operator.supported import GATEWAY, KSERVE, KUBERAY, KUBERNETES, MLFLOW, PAGE, SUPPORTED, judge, page
 
 ROOT = Path(__file__).parents[2]
 GOMODS = ROOT / "tests" / "cluster" / "harness" / "gomods"
 PINS = {
     KUBERNETES: (GOMODS / "k8s" / "go.mod", r"k8s\.io/kubernetes v(\S+)"),
     KSERVE: (GOMODS / "kserve" / "go.mod", r"github\.com/kserve/kserve v(\S+)"),
+    KUBERAY: (GOMODS / "kuberay" / "go.mod", r"github\.com/ray-project/kuberay/ray-operator v(\S+)"),
     GATEWAY: (GOMODS / "kserve" / "go.mod", r"sigs\.k8s\.io/gateway-api v(\S+)"),
     MLFLOW: (ROOT / "requirements" / "local.txt", r"(?m)^mlflow==(\S+)"),
 }

@@ -1,4 +1,4 @@
-"""Which versions of Kubernetes, KServe and MLflow are there: looked at now and then, and said where they are not supported."""
+"""Which versions of Kubernetes, KServe, KubeRay and MLflow are there: looked at now and then; what is not supported is said."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from prometheus_client import Gauge
 
 from pointsman_operator.cluster.client import Cluster, ClusterError
 from pointsman_operator.seen import DEPLOYMENT
-from pointsman_operator.supported import KSERVE, KUBERNETES, MLFLOW, judge
+from pointsman_operator.supported import KSERVE, KUBERAY, KUBERNETES, MLFLOW, judge
 
 log = structlog.get_logger()
 
 SECONDS = 60.0
 """Between two looks"""
-CONTROLLER = {"labelSelector": "control-plane=kserve-controller-manager"}
+CONTROLLERS = {
+    KSERVE: ("control-plane=kserve-controller-manager", "manager"),
+    KUBERAY: ("app.kubernetes.io/name=kuberay-operator", "kuberay-operator"),
+}
+"""The label of what controls a part, and the container in whose image's tag its version stands"""
 
 SUPPORTED = Gauge("pointsman_operator_supported", "Whether this release supports what is there", ["part", "version"])
 
@@ -62,20 +66,22 @@ class Versions:
         """Nothing where the API server is away: what was found stays."""
         try:
             server = await self._cluster.get("/version")
-            controllers, _ = await self._cluster.list(DEPLOYMENT, CONTROLLER)
+            controllers = {part: await self._controller(*named) for part, named in CONTROLLERS.items()}
         except ClusterError as error:
             log.warning("versions", error=str(error))
             return {}
+        return {KUBERNETES: str(server["gitVersion"]), **controllers}
+
+    async def _controller(self, label: str, container: str) -> str | None:
+        """The version of what runs with this label; None where it does not tell, or is not there."""
+        found, _ = await self._cluster.list(DEPLOYMENT, {"labelSelector": label})
         images = (
-            str(container.get("image", ""))
-            for raw in controllers
-            for container in raw["spec"]["template"]["spec"]["containers"]
-            if container.get("name") == "manager"
+            str(each.get("image", ""))
+            for raw in found
+            for each in raw["spec"]["template"]["spec"]["containers"]
+            if each.get("name") == container
         )
-        return {
-            KUBERNETES: str(server["gitVersion"]),
-            KSERVE: next((tag for each in images if (tag := _tag(each))), None),
-        }
+        return next((tag for image in images if (tag := _tag(image))), None)
 
     async def _of_registry(self) -> Mapping[str, str | None]:
         try:

@@ -20,12 +20,11 @@ from prometheus_client import Gauge
 
 from pointsman_operator.cluster.client import Cluster, ClusterError, Conflict, NotFound
 from pointsman_operator.resources.admission import NAME, WEBHOOK
-from pointsman_operator.seen import Kind, Raw
+from pointsman_operator.seen import SECRET, Kind, Raw
 from pointsman_operator.webhook.certificates import Certificates, read, renewed, written
 
 log = structlog.get_logger()
 
-SECRET = Kind(name="Secret", api_version="v1", plural="secrets")
 CONFIGURATION = Kind(
     name="ValidatingWebhookConfiguration",
     api_version="admissionregistration.k8s.io/v1",

@@ -23,11 +23,13 @@ class Observed:
     starting: bool
     """Whether what should answer is being started"""
     approvals_here: bool
+    dispatched: Condition | None = None
+    """Whether the dispatcher is there, where a world tells of that"""
 
 
 def decide(observed: Observed) -> Told:
     """What the status says. The same observation gives the same."""
-    facts = (secrets_are_there, it_is_reachable, everything_is_held, everything_is_honoured)
+    facts = (it_is_dispatched_to, secrets_are_there, it_is_reachable, everything_is_held, everything_is_honoured)
     report = observed.report
     return Told(
         conditions=judge(facts, observed, generation=observed.generation),
@@ -37,6 +39,10 @@ def decide(observed: Observed) -> Told:
             "killSwitch": observed.target.spec.suspend,
         },
     )
+
+
+def it_is_dispatched_to(observed: Observed) -> Condition | None:
+    return observed.dispatched
 
 
 def secrets_are_there(observed: Observed) -> Condition | None:

@@ -123,11 +123,16 @@ class Reason(StrEnum):
     HostServing = "HostServing", "The graph's host has decided its probe event."
     HostFailed = "HostFailed", "The graph's host cannot be started or does not answer."
     SwitchingRevision = "SwitchingRevision", "The host is moving to a new revision between two batches."
+    KubeRayNotFound = "KubeRayNotFound", "KubeRay, which the graph's runtime needs, is not installed in the cluster."
+    KubeRayUnsupported = "KubeRayUnsupported", "KubeRay is of a version that this release does not know."
+    StoreReady = "StoreReady", "The decision store is prepared for this release."
+    StoreNotPrepared = "StoreNotPrepared", "The decision store cannot be prepared for this release."
     DatabaseUnreachable = "DatabaseUnreachable", "The decision store does not answer."
     ReviewQueueFull = "ReviewQueueFull", "The most open review items are reached, and nothing more is taken in."
 
     # Targets
     Reachable = "Reachable", "The target answers its calls."
+    DispatcherReady = "DispatcherReady", "The dispatcher runs, and takes actions to the target."
     TargetUnreachable = "TargetUnreachable", "The target does not answer."
     TargetRefusesUs = "TargetRefusesUs", "The target does not accept our credentials."
     BudgetLeft = "BudgetLeft", "The budget's window has room."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,57 @@ TEXT_BYTES = 1024 * 1024
 """How large a description or an example may be."""
 EXAMPLES = ("input_example.json", "serving_input_example.json")
 
+DESCRIPTION = "MLmodel"
+"""The name of the description, beside the model's files"""
+OIP_TYPES: Mapping[str, str] = {
+    **{f"{kind}{bits}": f"{kind.upper()}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)},
+    **{f"float{bits}": f"FP{bits}" for bits in (16, 32, 64)},
+    "bool": "BOOL",
+    "str": "BYTES",
+    "object": "BYTES",
+}
+"""Open Inference Protocol's datatypes by NumPy's names, in which a signature is written"""
+
 Examples = dict[str, npt.NDArray[Any]]
 
 
 def described(folder: Path) -> Mapping[str, Any]:
     """The content of `MLmodel`; empty where there is none. Raises ArtifactRefused."""
-    file = folder / "MLmodel"
-    if not file.is_file():
-        return {}
+    file = folder / DESCRIPTION
+    return _read(_text(file), str(file)) if file.is_file() else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """What a model takes and gives, as its description tells."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def signature(description: bytes) -> Signature | None:
+    """What `MLmodel` tells of tensors, without the model; None where it does not. Raises ArtifactRefused."""
+    signed = _part(_read(description, DESCRIPTION), "signature")
     try:
-        value = yaml.safe_load(_text(file))
+        inputs, outputs = (tuple(map(_tensor, json.loads(signed[side]))) for side in ("inputs", "outputs"))
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
+    return Signature(inputs=inputs, outputs=outputs)
+
+
+def _tensor(told: Any) -> TensorSpec:
+    """Raises LookupError where it is a column of a table, or has no name."""
+    spec = told["tensor-spec"]
+    return TensorSpec(name=told["name"], dtype=OIP_TYPES[spec["dtype"]], shape=tuple(map(int, spec["shape"])))
+
+
+def _read(text: str | bytes, place: str) -> Mapping[str, Any]:
+    try:
+        value = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise ArtifactRefused(f'not YAML: "{file}": register the model again') from error
+        raise ArtifactRefused(f'not YAML: "{place}": register the model again') from error
     if not isinstance(value, dict):
-        raise ArtifactRefused(f'not a mapping: "{file}": register the model again')
+        raise ArtifactRefused(f'not a mapping: "{place}": register the model again')
     return value
 
 

@@ -119,6 +119,27 @@ class MlflowRegistry:
         if not files:
             raise FilesRefused(f'version {resolved.version} of "{resolved.name}" has no files')
 
+    def read(self, source: str, name: str) -> bytes | None:
+        """See Registry.read."""
+        place = urlsplit(source)
+        path = PurePosixPath(unquote(place.path))
+        if place.scheme != "mlflow-artifacts" or ".." in path.parts or not _is_safe(name):
+            raise FilesRefused(f'the file "{name}" cannot be read at "{source}"')
+        try:
+            with self._client.stream("GET", f"{PROXY}/{quote(str(path.relative_to('/') / name))}") as answer:
+                if answer.status_code == 404:
+                    return None
+                if answer.status_code != 200:
+                    raise self._strange(f'status {answer.status_code} for "{path / name}"')
+                content = bytearray()
+                for chunk in answer.iter_bytes():
+                    content += chunk
+                    if len(content) > self._limits.answer_bytes:
+                        raise self._too_much()
+                return bytes(content)
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise self._unreachable(error) from error
+
     def tags(self, version: ModelVersion) -> Mapping[str, str] | None:
         """See Registry.tags."""
         answer = self._get(f"{API}/model-versions/get", {"name": version.name, "version": version.version})

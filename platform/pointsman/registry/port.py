@@ -101,6 +101,9 @@ class Registry(Protocol):
     def fetch(self, resolved: ResolvedModel, folder: Path) -> None:
         """Write the version's files into a folder that exists and is empty; after an error they mean nothing."""
 
+    def read(self, source: str, name: str) -> bytes | None:
+        """One small file of a version, by the address of the version's files; None where it has no such file."""
+
     def tags(self, version: ModelVersion) -> Mapping[str, str] | None:
         """The tags of a version; None where the registry does not have it any more."""
 
