@@ -7,6 +7,8 @@ import asyncio
 import contextlib
 from pathlib import Path
 
+import orjson
+import structlog
 import uvicorn
 import uvloop
 
@@ -15,9 +17,17 @@ from pointsman_serving.graph.app import GraphApp
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.host import GraphHost
 
+log = structlog.get_logger()
 
-async def serve(config: HostConfig) -> None:
-    """Listen at once, load beside it (the ready check says how far it is), stop on SIGTERM after what was taken in."""
+LOOK_SECONDS = 1.0
+"""How often the file is looked at: a mounted one is put in place of the one before, which no watcher sees everywhere."""
+
+
+async def serve(config: HostConfig, file: Path | None = None) -> None:
+    """Listen at once, load beside it (the ready check says how far it is), stop on SIGTERM after what was taken in.
+
+    With a file, its changes are taken over.
+    """
     host = GraphHost(config)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -38,6 +48,7 @@ async def serve(config: HostConfig) -> None:
     )
     listening = asyncio.create_task(server.serve())
     starting = asyncio.create_task(host.start())
+    following = None if file is None or not config.follow else asyncio.create_task(_follow(host, file))
     try:
         done, _ = await asyncio.wait({listening, starting}, return_when=asyncio.FIRST_COMPLETED)
         if starting in done:
@@ -46,9 +57,26 @@ async def serve(config: HostConfig) -> None:
     finally:
         server.should_exit = True
         starting.cancel()
+        if following is not None:
+            following.cancel()
         await host.stop()
         with contextlib.suppress(asyncio.CancelledError):
             await listening
+
+
+async def _follow(host: GraphHost, file: Path) -> None:
+    known = b""
+    while True:
+        try:
+            found = file.read_bytes()
+            if found != known:
+                known = found
+                host.follow(HostConfig.of(orjson.loads(found)))
+        except OSError as error:
+            log.warning("the configuration cannot be read", file=str(file), error=str(error))
+        except ValueError as error:
+            host.refuse(f'"{file}" is no configuration of a host: {" ".join(str(error).split())}')
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def main() -> None:
@@ -56,7 +84,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="pointsman_serving.embedded", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the host's configuration, a JSON file")
     log_as_json()
-    uvloop.run(serve(HostConfig.read(parser.parse_args().config)))
+    file = parser.parse_args().config
+    uvloop.run(serve(HostConfig.read(file), file))
 
 
 if __name__ == "__main__":

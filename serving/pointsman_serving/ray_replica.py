@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from ray import serve
 
 from pointsman.graphs import pod
@@ -26,22 +27,27 @@ class GraphReplica:
         self._app: GraphApp | None = None
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
-        """Start with these settings, or take them over beside the decisions that are made."""
-        config = HostConfig.of(user_config)
+        """Start with these settings, or take them over beside the decisions that are made.
+
+        A running replica never raises: Serve would stop it.
+        """
         if self._host is None:
-            host = GraphHost(config)
+            host = GraphHost(HostConfig.of(user_config))
             await host.start()
             self._host, self._app = host, GraphApp(host)
             return
-        await self._host.switch(config.resolved)
+        try:
+            self._host.follow(HostConfig.of(user_config))
+        except ValidationError as error:
+            self._host.refuse(f"the user_config is not one of a graph's host: {error.error_count()} problems")
 
     def check_health(self) -> None:
         """Serve's health check: an unhealthy replica is replaced, and the new one takes the graph over."""
         if self._host is None:
             raise RuntimeError("no user_config was given: it holds the graph")
-        state = self._host.readiness()
-        if not state.ready:
-            raise RuntimeError(state.message)
+        failure = self._host.failure()
+        if failure is not None:
+            raise RuntimeError(failure)
 
     def __serve_build_asgi_app__(self) -> Any:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:

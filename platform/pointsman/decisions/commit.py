@@ -1,7 +1,8 @@
 """Writes a batch: one transaction for events, decisions, actions, reviews, dead letters, ledger leaves and the head.
 
 One committer a graph writes at a time. Opening one raises the graph's epoch; a committer of an older epoch finds its epoch
-gone at the head's row and is fenced. So the duplicates that `known` found before deciding are all there are.
+gone at the head's row and is fenced. So the duplicates that `known` found before deciding are all there are. A fenced
+committer never takes the graph back, and none takes it from one whose turn came later (`turns`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import psycopg
@@ -23,10 +24,13 @@ from pointsman.store.arrays import Parameter, Statement, date_of
 from pointsman.store.database import connect
 
 OPEN = """
-INSERT INTO graph_heads (graph_uid, epoch) VALUES (%s, 1)
-ON CONFLICT (graph_uid) DO UPDATE SET epoch = graph_heads.epoch + 1
+INSERT INTO graph_heads AS h (graph_uid, epoch, turn, writer) VALUES (%(graph)s, 1, %(turn)s, %(writer)s)
+ON CONFLICT (graph_uid) DO UPDATE SET epoch = h.epoch + 1, turn = excluded.turn, writer = excluded.writer
+WHERE CASE WHEN %(again)s THEN h.writer = excluded.writer ELSE h.turn <= excluded.turn END
 RETURNING epoch, next_seq
 """
+HOLDS = "SELECT FROM graph_heads WHERE graph_uid = %s AND writer = %s"
+SERVES = "UPDATE graph_heads SET revision = %s WHERE graph_uid = %s AND epoch = %s AND revision IS DISTINCT FROM %s"
 ADVANCE = """
 UPDATE graph_heads SET next_seq = next_seq + %s, received = received + %s, duplicates = duplicates + %s
 WHERE graph_uid = %s AND epoch = %s AND next_seq = %s
@@ -67,8 +71,9 @@ class Commit:
 class Committer:
     """The one writer of a graph. `known` has a connection of its own and may be asked while another thread commits."""
 
-    def __init__(self, url: str, *, graph_uid: UUID, stream_uid: UUID) -> None:
-        self._url, self._graph_uid, self._stream_uid = url, graph_uid, stream_uid
+    def __init__(self, url: str, *, graph_uid: UUID, stream_uid: UUID, turn: int = 0) -> None:
+        self._url, self._graph_uid, self._stream_uid, self.turn = url, graph_uid, stream_uid, turn
+        self._writer = uuid4()
         self._connection: psycopg.Connection[TupleRow] | None = None
         self._lookups: psycopg.Connection[TupleRow] | None = None
         self._commit: Statement | None = None
@@ -80,12 +85,16 @@ class Committer:
     def open(self) -> None:
         """Connect and take the graph over: every earlier committer of it is fenced from here on.
 
-        Raises psycopg.OperationalError while the server is away.
+        Raises psycopg.OperationalError while the server is away, and Fenced where the graph is held by a host whose turn
+        came later, or was taken from this one.
         """
         self.close()
         connection = connect(self._url, autocommit=True)
-        row = connection.execute(OPEN, (self._graph_uid,)).fetchone()
-        assert row is not None
+        wanted = {"graph": self._graph_uid, "turn": self.turn, "writer": self._writer, "again": self.epoch >= 0}
+        row = connection.execute(OPEN, wanted).fetchone()
+        if row is None:
+            connection.close()
+            raise Fenced(f"graph {self._graph_uid} is held by another host")
         self.epoch, self.next_seq = row
         self._connection = connection
         self._lookups = connect(self._url, autocommit=True)
@@ -119,6 +128,14 @@ class Committer:
             self._lookups = connect(self._url, autocommit=True)
             self._known = Statement(self._lookups, "known", KNOWN)
         return self._lookups
+
+    def holds(self) -> bool:
+        """Whether no other has taken the graph over."""
+        return self.lookups.execute(HOLDS, (self._graph_uid, self._writer)).rowcount == 1
+
+    def serves(self, revision: str) -> None:
+        """Record which revision decides from here on. A committer that is fenced records nothing."""
+        self.connection.execute(SERVES, (revision, self._graph_uid, self.epoch, revision))
 
     def known(self, decision_ids: Sequence[bytes]) -> dict[bytes, KnownDecision]:
         """Which of these decisions are recorded already."""

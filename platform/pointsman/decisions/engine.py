@@ -23,9 +23,10 @@ from pointsman.api.reasons import Reason
 from pointsman.decisions.accept import Accepted, accept, event_columns, stored_events
 from pointsman.decisions.commit import Commit, Committer, Fenced
 from pointsman.decisions.list_store import ListReader
-from pointsman.decisions.queries import answers_of, committed_events
+from pointsman.decisions.queries import answers_of
 from pointsman.decisions.record import Decisions, KnownDecision, Records, records
 from pointsman.decisions.stats import NOTHING, Stats, Tally, tally
+from pointsman.decisions.warm import Warm
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import GraphState, evaluate, triage
 from pointsman.graphs.identity import uuid_text
@@ -38,7 +39,6 @@ Answer = dict[str, Any]
 """What one event is told: its decision, or why it went to the dead letter."""
 
 OPEN_REVIEWS = "SELECT count(*) FROM (SELECT FROM reviews WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
-REBUILD_BATCH = 20_000
 RETRY_SECONDS = 0.2
 
 
@@ -87,7 +87,10 @@ class _Laps:
 
 
 class Engine:
-    """Decides and commits. `open` first: it takes the graph over and rebuilds the state."""
+    """Decides and commits. `open` first: it takes the graph over, and catches up with what was committed.
+
+    `warm` is a state that was warmed up before, and is the engine's from then on.
+    """
 
     def __init__(
         self,
@@ -95,12 +98,14 @@ class Engine:
         ports: Mapping[str, ModelPort],
         committer: Committer,
         *,
+        warm: Warm | None = None,
         patience_seconds: float = 30.0,
         source: str = "http",
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.graph, self._ports, self._committer = graph, ports, committer
         self._patience, self._source, self._clock = patience_seconds, source, clock
+        self._warm = warm
         self._state = GraphState(graph.views)
         self._lists = ListReader(graph.resolved.graph_uid)
         self._next_seq = -1
@@ -128,9 +133,10 @@ class Engine:
         return 0 if row is None else int(row[0])
 
     def open(self) -> None:
-        """Take the graph over and rebuild the views' state from what was committed.
+        """Take the graph over, with the views' state as it follows from what was committed.
 
-        Raises StoreUnavailable where the store does not answer within the engine's patience.
+        Raises StoreUnavailable where the store does not answer within the engine's patience, Fenced where the graph is held
+        by a host whose turn came later.
         """
         self._recover(time.monotonic() + self._patience)
 
@@ -138,11 +144,23 @@ class Engine:
         """Give the store's connection back."""
         self._committer.close()
 
-    def switch(self, graph: CompiledGraph, ports: Mapping[str, ModelPort]) -> None:
-        """Serve another revision from the next batch on. Where a view changed, all are rebuilt from events."""
-        if _versions(graph) != _versions(self.graph):
-            self._state = self._rebuilt(graph)
+    def remembers(self, graph: CompiledGraph) -> bool:
+        """Whether the state is that of the revision's views too."""
+        return _versions(graph) == _versions(self.graph)
+
+    def switch(self, graph: CompiledGraph, ports: Mapping[str, ModelPort], warm: Warm | None = None) -> None:
+        """Serve another revision from the next batch on. Where a view changed, `warm` goes on, or all are rebuilt."""
+        if not self.remembers(graph):
+            self._state = self._caught_up(warm or Warm(graph))
         self.graph, self._ports = graph, ports
+
+    def serves(self, revision: str) -> None:
+        """Record which revision decides from here on, for a host that starts and cannot load what it is told."""
+        self._committer.serves(revision)
+
+    def holds(self) -> bool:
+        """Whether no other host has taken the graph over. Raises psycopg.OperationalError."""
+        return self._committer.holds()
 
     def process(self, submissions: Sequence[Submission]) -> list[list[Answer]]:
         """Decide the events of all submissions as one batch and commit; one answer for each event, in order.
@@ -227,7 +245,7 @@ class Engine:
         if added == len(rows):
             self._state.advance_all(event_columns(batch.columns))
         else:
-            self._state = self._rebuilt(self.graph)
+            self._state = self._caught_up(Warm(self.graph))
         return added, len(batch.broken)
 
     def _decided(self, submissions: Sequence[Submission]) -> Decided:
@@ -329,7 +347,7 @@ class Engine:
     def _recover(self, give_up_at: float) -> None:
         """Take the graph over, and stand where the store stands: what was decided and not committed is forgotten.
 
-        Raises Fenced where another host has taken over before; that one is not to be fenced in turn.
+        Raises Fenced where another host has taken it over; that one is not to be fenced in turn.
         """
         if self._fenced is not None:
             raise self._fenced
@@ -340,21 +358,21 @@ class Engine:
                 self._era += 1
                 self._in_flight = None
                 self._next_seq = self._committer.next_seq
-                self._state = self._rebuilt(self.graph)
-                self._broken = False
+                self._state = self._caught_up(self._warm or Warm(self.graph))
+                self._warm, self._broken = None, False
                 return
+            except Fenced as error:
+                self._fenced = error
+                raise
             except psycopg.OperationalError as error:
                 if time.monotonic() > give_up_at:
                     raise StoreUnavailable(str(error).strip()) from error
                 time.sleep(RETRY_SECONDS)
 
-    def _rebuilt(self, graph: CompiledGraph) -> GraphState:
-        """A state that has seen every committed event that still matters, in the order in which they were decided."""
-        state = GraphState(graph.views)
-        if graph.views:
-            for bodies in committed_events(self._committer.connection, graph, REBUILD_BATCH):
-                state.advance_all(event_columns(graph.contract.read(bodies).columns))
-        return state
+    def _caught_up(self, warm: Warm) -> GraphState:
+        """Its state once it has seen every committed event that still matters, in the order in which they were decided."""
+        warm.catch_up(self._committer.connection)
+        return warm.state
 
 
 def _dropped(decision_id: bytes) -> Answer:

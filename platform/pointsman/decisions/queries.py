@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 import orjson
 import psycopg
 from psycopg.rows import TupleRow, dict_row
+from pydantic import ValidationError
 
 from pointsman.decisions.record import KnownDecision
 from pointsman.graphs.compile import CompiledGraph
@@ -36,6 +38,24 @@ SELECT body FROM (
     WHERE d.graph_uid = %(graph)s AND e.event_time >= newest.at - %(horizon)s
 ) rows ORDER BY part, position
 """
+
+SINCE = """
+SELECT e.body FROM decisions d JOIN events e USING (day, stream_uid, event_id)
+WHERE d.graph_uid = %(graph)s AND d.seq >= %(since)s ORDER BY d.seq
+"""
+HEARD = """
+SELECT (SELECT coalesce(max(history_position) + 1, 0) FROM events
+        WHERE stream_uid = %(stream)s AND history_position IS NOT NULL),
+    coalesce((SELECT next_seq FROM graph_heads WHERE graph_uid = %(graph)s), 0)
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """How far one has come in what a graph has heard: events of imported history, and the next sequence number."""
+
+    history: int = 0
+    next_seq: int = 0
 
 
 class DecisionNotFound(Exception):
@@ -64,16 +84,35 @@ def answers_of(connection: Connection, known: Iterable[tuple[bytes, KnownDecisio
         }
 
 
-def committed_events(connection: Connection, graph: CompiledGraph, size: int) -> Iterator[list[object]]:
+def heard(connection: Connection, graph: CompiledGraph) -> Seen:
+    """How much has been committed that the graph's features are made of."""
+    row = connection.execute(HEARD, _of(graph)).fetchone()
+    assert row is not None
+    return Seen(history=row[0], next_seq=row[1])
+
+
+def all_events(connection: Connection, graph: CompiledGraph, size: int) -> Iterator[list[object]]:
     """Lists of at most `size` events that still matter to the graph's views: imported history, then by sequence."""
-    wanted = {
+    return _bodies(connection, COMMITTED, _of(graph), size)
+
+
+def events_since(connection: Connection, graph: CompiledGraph, since: int, size: int) -> Iterator[list[object]]:
+    """Lists of at most `size` events that were decided from this sequence number on, in order."""
+    return _bodies(connection, SINCE, {**_of(graph), "since": since}, size)
+
+
+def _of(graph: CompiledGraph) -> dict[str, object]:
+    return {
         "stream": graph.resolved.stream_uid,
         "graph": graph.resolved.graph_uid,
         "horizon": timedelta(microseconds=graph.horizon_us),
     }
+
+
+def _bodies(connection: Connection, query: str, wanted: dict[str, object], size: int) -> Iterator[list[object]]:
     with connection.transaction(), connection.cursor(name="committed_events") as cursor:
         cursor.itersize = size
-        cursor.execute(COMMITTED, wanted)
+        cursor.execute(query, wanted)
         while rows := cursor.fetchmany(size):
             yield [orjson.loads(body) for (body,) in rows]
 
@@ -108,6 +147,20 @@ def record_revision(connection: Connection, resolved: ResolvedGraph, *, address:
                 "address": f"{address}/decisions",
             }
             connection.execute(APPLIED, applied)
+
+
+def recorded_revision(connection: Connection, graph_uid: UUID) -> ResolvedGraph | None:
+    """The revision that decided last; None where there is none, or where this release cannot read it."""
+    with connection.transaction():
+        row = connection.execute(
+            "SELECT r.body FROM graph_heads h JOIN revisions r ON r.kind = 'DecisionGraph' AND r.digest = h.revision "
+            "WHERE h.graph_uid = %s",
+            (graph_uid,),
+        ).fetchone()
+    try:
+        return None if row is None else ResolvedGraph.model_validate(row[0])
+    except ValidationError:
+        return None
 
 
 def explain(connection: Connection, wanted: str) -> dict[str, Any]:

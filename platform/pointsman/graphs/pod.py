@@ -23,6 +23,9 @@ HOST = "POINTSMAN_HOST"
 The store gives each of these names a turn, and a host never takes the graph from one whose turn came later.
 """
 
+ADDRESS = "POINTSMAN_ADDRESS"
+"""Where the graph is reached, whichever of its hosts has it: the store tells the API"""
+
 MODELS_FOLDER = "/models"
 SECRETS_FOLDER = "/secrets"
 CONFIG_FILE = "/etc/pointsman/host.json"

@@ -217,6 +217,7 @@ class GraphHosts:
                 "port": self._ports.of(world.graph_process(name)),
                 "controlToken": self._control_token(),
                 "rayTempDir": str(self._home.ray(name)),
+                "follow": False,  # it is switched by a request, which says at once what is refused
                 "resolved": resolved.model_dump(mode="json", by_alias=True, exclude_none=True),
             },
         )

@@ -26,12 +26,10 @@ from pydantic import ValidationError
 from pointsman.decisions.engine import Answer, Fenced, StoreUnavailable
 from pointsman.governance.access import Permission
 from pointsman.governance.keyring import NotAllowed
-from pointsman.graphs.compile import InvalidGraph
-from pointsman.graphs.ports import ModelFailed
 from pointsman.graphs.resolve import ResolvedGraph
-from pointsman.models.artifact import ArtifactRefused
 from pointsman_serving.graph.host import GraphHost, Overloaded, ReviewQueueFull
 from pointsman_serving.graph.metrics import exposition
+from pointsman_serving.graph.revision import RevisionRefused
 
 log = structlog.get_logger()
 
@@ -137,12 +135,27 @@ class GraphApp:
             return 200, {"revision": await self._host.switch(resolved)}
         except ValidationError as error:
             raise Refused(422, f"not a resolved graph: {error.error_count()} problems") from error
-        except (InvalidGraph, ArtifactRefused, ModelFailed) as error:
+        except RevisionRefused as error:
             raise Refused(422, str(error)) from error
+        except psycopg.Error as error:
+            raise Refused(503, "the decision store is away", {"retry-after": "2"}) from error
 
     async def _ready(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
         state = self._host.readiness()
-        body = {"ready": state.ready, "revision": state.revision, "reason": state.reason, "message": state.message}
+        refused = state.refused
+        body = {
+            "ready": state.ready,
+            "revision": state.revision,
+            "reason": state.reason,
+            "message": state.message,
+            "standby": state.standby,
+            "probed": state.probed,
+            "refused": None if refused is None else {"revision": refused.revision, "message": str(refused)},
+            "models": {
+                node: {"deployment": each.deployment, "version": each.version, "digest": each.digest}
+                for node, each in state.models.items()
+            },
+        }
         if scope.get("server"):
             body["listens"] = "{}:{}".format(*scope["server"])
         return (200 if state.ready else 503), body

@@ -26,6 +26,7 @@ _VARIABLES: Mapping[str, str] = MappingProxyType(
         "registryUrl": pod.REGISTRY_URL,
         "modelsFolder": pod.MODELS,
         "hostName": pod.HOST,
+        "address": pod.ADDRESS,
     }
 )
 
@@ -46,9 +47,18 @@ class HostConfig(BaseModel):
     standby: bool = Field(
         default=False, description="whether the graph is left to the host that has it until a decision is asked for"
     )
+    order: int | None = Field(
+        default=None, description="grows with every decision for another host of the graph; default: its generation"
+    )
     registry_url: str | None = Field(default=None, description="where models are fetched from that are not there")
     models_folder: Path | None = Field(default=None, description="what they are fetched into, by their digest")
     host_name: str = Field(default="", description="the name that this host shares with those that come after it")
+    follow: bool = Field(
+        default=True, description="whether a change of the file is taken over; who switches revisions itself says no"
+    )
+    address: str | None = Field(
+        default=None, description="where the graph is reached, for the API to know of; a supervisor tells it itself"
+    )
     ray_temp_dir: str | None = Field(default=None, description="a short path: Ray puts its sockets there")
 
     @classmethod
@@ -60,6 +70,12 @@ class HostConfig(BaseModel):
     def of(cls, document: Mapping[str, Any]) -> HostConfig:
         """The settings in a document, and those of the environment that it does not have. Raises ValidationError."""
         return cls.model_validate(_environment() | dict(document))
+
+    @property
+    def told(self) -> tuple[bool, int]:
+        """What these settings say of who has the graph: whether to stand by, and in which order they were given."""
+        generation = self.resolved.graph.metadata.generation or 0
+        return self.standby, generation if self.order is None else self.order
 
     def as_environment(self) -> dict[str, str]:
         """What must be in the environment of another process for `of` to find it: all that is in no `user_config`."""

@@ -1,7 +1,8 @@
-"""Runs an engine behind a queue: requests wait for their rows, batches follow the load, work in flight is bounded.
+"""Hosts a graph: who has it, with which revision, and what a change of either does to the decisions that are being made.
 
-A batch is decided in one thread and committed in another: while one is being written the next is decided, and the one
-after that gathers. There is no timer: an idle host decides at once.
+A revision is made ready beside the one that serves, and takes over between two batches; one that cannot be is refused, and
+the old one goes on. A host that stands by is ready and has not taken the graph over: it does with the first request for a
+decision, or when it is told to. One that was taken over from decides nothing, and never takes the graph back by itself.
 """
 
 from __future__ import annotations
@@ -11,52 +12,54 @@ import contextlib
 import gc
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 import psycopg
 import structlog
 
 from pointsman.decisions.commit import Committer
-from pointsman.decisions.engine import Answer, Decided, Engine, Fenced, Submission, Superseded
-from pointsman.decisions.queries import record_revision
+from pointsman.decisions.engine import Answer, Engine, Fenced, StoreUnavailable
+from pointsman.decisions.queries import record_revision, recorded_revision
+from pointsman.decisions.turns import Turn, take_turn
 from pointsman.governance.keyring import Keyring
 from pointsman.governance.keys import Key, all_keys
-from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
 from pointsman.store.database import connect
 from pointsman_serving.graph.config import HostConfig
-from pointsman_serving.graph.load import LoadedGraph, load
 from pointsman_serving.graph.metrics import Observed
+from pointsman_serving.graph.model_files import ModelFiles
+from pointsman_serving.graph.queue import DecisionQueue, Overloaded
+from pointsman_serving.graph.revision import Prepared, RevisionRefused, prepare
 
 log = structlog.get_logger()
 
-BATCH_EVENTS = 1024
-"""Events gathered into one batch at most; one request of more is a batch of its own."""
-PENDING_EVENTS = 8192
-"""Events taken in and not yet decided; beyond that, requests wait before they are taken in."""
-WAITING_REQUESTS = 256
-"""Requests that may wait; one more is told to come back."""
-
-COUNT_SECONDS = 1.0
-"""How often the open review items are counted."""
+WATCH_SECONDS = 1.0
+"""How often the open review items are counted, and a host that stands by catches up."""
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 15.0, 600.0
+"""Until a revision that was refused is tried again, at first and at most: what kept it from loading may pass."""
+STORE_RETRY_SECONDS = 0.5
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter from another: a commit's short steps wait behind the deciding of a batch."""
 GARBAGE_THRESHOLD = 100_000
 """Objects between two looks for cycles: a batch makes ten thousands of objects, none of them in a cycle."""
 
 T = TypeVar("T")
-Taken = list[tuple[Submission, asyncio.Future[list[Answer]]]]
-
-
-class Overloaded(Exception):
-    """Too many requests wait already."""
 
 
 class ReviewQueueFull(Exception):
     """People have more open items than the graph allows: nothing more is taken in until some are decided."""
+
+
+class Standing(StrEnum):
+    """What a host is to its graph."""
+
+    STARTING = "Starting"
+    STANDBY = "Standby"
+    SERVING = "Serving"
+    TAKEN_OVER = "TakenOver"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,10 @@ class Readiness:
     revision: str
     reason: str
     message: str
+    standby: bool
+    probed: bool
+    refused: RevisionRefused | None
+    models: Mapping[str, ResolvedModel]
 
 
 class GraphHost:
@@ -76,107 +83,120 @@ class GraphHost:
         self.config = config
         self.name = config.resolved.graph.metadata.name
         self.keyring = Keyring(self._read_keys) if config.require_keys else None
-        self._deciding = ThreadPoolExecutor(max_workers=1, thread_name_prefix="deciding")
-        self._committing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="committing")
-        self._turn = asyncio.Lock()
-        self._settling: asyncio.Task[None] | None = None
+        self._files = ModelFiles(folder=config.models_folder, registry_url=config.registry_url)
+        self._queue = DecisionQueue(lambda: self._ready_engine, self._note_failure)
         self._engine: Engine | None = None
-        self._loaded: LoadedGraph | None = None
-        self._revision = config.resolved.revision
-        self._queue = deque[tuple[Submission, asyncio.Future[list[Answer]]]]()
-        self._pending = 0
-        self._waiting = 0
-        self._room = asyncio.Condition()
-        self._work = asyncio.Event()
-        self._runner: asyncio.Task[None] | None = None
-        self._counter: asyncio.Task[None] | None = None
+        self._prepared: Prepared | None = None
+        self._standing = Standing.STARTING
+        self._trouble: tuple[str, str] | None = ("HostStarting", "the graph is being loaded")
+        self._refused: RevisionRefused | None = None
+        self._committer: Committer | None = None
+        self._turn = Turn(number=0, is_over=False)
+        self._told: tuple[bool, int] | None = None
+        self._wanted, self._news = config, asyncio.Event()
+        self._changing, self._placing = asyncio.Lock(), asyncio.Lock()
+        self._tasks = list[asyncio.Task[None]]()
         self._open_reviews = 0
         self._store_answers = False
-        self._trouble: tuple[str, str] | None = ("HostStarting", "the graph is being loaded")
 
     async def start(self) -> None:
-        """Load the graph, take it over, rebuild its state, and begin to decide. Raises what made that impossible."""
+        """Make the graph ready, take it over unless this host stands by, and begin to decide.
+
+        Waits for as long as the store is away. Raises RevisionRefused where neither the revision that is wanted nor the
+        one that served last can be loaded.
+        """
         settle_interpreter()
-        self._engine = await _run(self._deciding, self._open, self.config.resolved)
+        await self._begin(self.config)
         gc.collect()
         gc.freeze()
-        self._trouble = None
-        self._runner = asyncio.create_task(self._run())
-        self._counter = asyncio.create_task(self._count_reviews())
+        self._tasks = [asyncio.create_task(each) for each in (self._queue.run(), self._watch(), self._follow())]
 
     async def stop(self) -> None:
         """Decide what was taken in, then give everything back."""
-        while self._pending and self._trouble is None:
-            await asyncio.sleep(0.01)
-        for task in (self._runner, self._counter):
-            if task is not None:
-                task.cancel()
+        if self._trouble is None:
+            await self._queue.drain()
+        for task in self._tasks:
+            task.cancel()
         if self._engine is not None:
-            await _run(self._deciding, self._engine.close)
-        if self._loaded is not None:
-            self._loaded.close()
-        self._deciding.shutdown(wait=False)
-        self._committing.shutdown(wait=False)
+            await self._queue.in_thread(self._engine.close)
+        if self._prepared is not None:
+            self._prepared.close()
+        self._queue.close()
 
     async def decide(self, events: Sequence[object], *, synchronous: bool) -> list[Answer]:
-        """Queue the events and wait for their committed answers.
+        """Queue the events and wait for their committed answers. A host that stands by takes the graph over first.
 
         Raises Overloaded, ReviewQueueFull, StoreUnavailable, or Fenced when another host serves this graph.
         """
         arrived = time.monotonic()
-        if self._trouble is not None:
-            raise Overloaded(self._trouble[1])
-        most = self._ready_engine.graph.max_open_reviews
+        if self._standing is Standing.STANDBY:
+            await self._take_over()
+        most = self._serving_engine.graph.max_open_reviews
         if self._open_reviews >= most:
             raise ReviewQueueFull(f"{most} items wait for people (review.maxOpen): decide some of them first")
-        await self._wait_for_room(len(events))
-        future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._queue.append((Submission(events=events, arrived=arrived, synchronous=synchronous), future))
-        self._work.set()
-        return await future
+        return await self._queue.decide(events, arrived=arrived, synchronous=synchronous)
 
     async def import_history(self, events: Sequence[object]) -> tuple[int, int]:
         """Record events that only warm up features; (new, broken). Raises ValueError after the first decision."""
-        async with self._turn:
-            await self._settled()
-            return await _run(self._deciding, self._ready_engine.import_history, events)
+        async with self._queue.between_batches():
+            return await self._queue.in_thread(self._serving_engine.import_history, events)
 
     async def switch(self, resolved: ResolvedGraph) -> str:
-        """Load another revision beside the serving one, then switch between two batches. Idempotent.
+        """Make another revision ready beside the one that serves, then switch between two batches. Idempotent.
 
-        Raises what load raises; the old revision goes on then.
+        Raises RevisionRefused; the old revision goes on then.
         """
-        if resolved.revision != self._revision:
-            engine, before = self._ready_engine, self._loaded
-            loaded = await asyncio.to_thread(load, resolved)
+        async with self._changing:
+            before = self._prepared
+            if before is None or self._standing is Standing.TAKEN_OVER:
+                raise Overloaded((self._trouble or ("", "the graph is being loaded"))[1])
+            try:
+                if resolved.revision != before.resolved.revision:
+                    await self._switch(before, resolved)
+            except RevisionRefused as refusal:
+                self._refused = refusal
+                raise
+            self._refused = None
+            return resolved.revision
 
-            def change() -> None:
-                record_revision(engine.connection, resolved)
-                engine.switch(loaded.compiled, loaded.ports)
+    def follow(self, config: HostConfig) -> None:
+        """Take these settings over, beside the decisions that are made; `readiness` says what is refused of them."""
+        self._wanted = config
+        self._news.set()
 
-            async with self._turn:
-                await self._settled()
-                await _run(self._deciding, change)
-            self._revision, self._loaded = resolved.revision, loaded
-            if before is not None:
-                before.close()
-            log.info("switched", graph=self.name, revision=resolved.revision)
-        return self._revision
+    def refuse(self, message: str) -> None:
+        """Say that there were settings that cannot be read."""
+        self._refused = RevisionRefused("", message)
+
+    def failure(self) -> str | None:
+        """What a new start would mend. A host that was taken over from is well: it must not take the graph back."""
+        ended = next((task for task in self._tasks if task.done()), None)
+        return None if ended is None else f"the host does not go on: {ended!r}"
 
     def readiness(self) -> Readiness:
         """What the ready check answers."""
         reason, message = self._trouble or ("Ready", "")
-        return Readiness(ready=self._trouble is None, revision=self._revision, reason=reason, message=message)
+        serves = self.config.resolved if self._prepared is None else self._prepared.resolved
+        return Readiness(
+            ready=self._trouble is None,
+            revision=serves.revision,
+            reason=reason,
+            message=message,
+            standby=self._standing is Standing.STANDBY,
+            probed=self._prepared is not None,
+            refused=self._refused,
+            models=serves.models,
+        )
 
     def stats(self) -> dict[str, Any]:
         """Counters and the seconds each step has taken since the start."""
         stats = self._ready_engine.stats
         return {
-            "revision": self._revision,
+            "revision": self.readiness().revision,
             "decided": stats.decided,
             "batches": stats.batches,
             "overdue": stats.overdue,
-            "pending": self._pending,
+            "pending": self._queue.pending,
             "steps": {
                 step: {"seconds": seconds, "rows": stats.rows[step]} for step, seconds in stats.seconds.copy().items()
             },
@@ -184,20 +204,20 @@ class GraphHost:
 
     def observed(self, requests: Mapping[tuple[int, str], int]) -> Observed:
         """What metrics are made of; `requests` are those that the ingress has answered, by status and reason."""
-        state, loaded = self.readiness(), self._loaded
+        state, prepared = self.readiness(), self._prepared
         return Observed(
             graph=self.name,
             ready=state.ready,
             reason=state.reason,
             revision=state.revision,
-            pending=self._pending,
-            waiting=self._waiting,
+            pending=self._queue.pending,
+            waiting=self._queue.waiting,
             open_reviews=self._open_reviews,
             store_answers=self._store_answers,
             requests=requests,
             stats=None if self._engine is None else self._engine.stats,
-            compiled=None if loaded is None else loaded.compiled,
-            ports={} if loaded is None else loaded.ports,
+            compiled=None if prepared is None else prepared.loaded.compiled,
+            ports={} if prepared is None else prepared.loaded.ports,
         )
 
     @property
@@ -206,118 +226,214 @@ class GraphHost:
             raise Overloaded("the graph is being loaded")
         return self._engine
 
+    @property
+    def _serving_engine(self) -> Engine:
+        if self._standing is not Standing.SERVING:
+            raise Overloaded((self._trouble or ("", "this host stands by"))[1])
+        return self._ready_engine
+
     def _read_keys(self) -> dict[bytes, Key]:
         with connect(self.config.database_url) as connection:
             return all_keys(connection)
 
-    def _open(self, resolved: ResolvedGraph) -> Engine:
-        loaded = self._loaded = load(resolved)
-        committer = Committer(self.config.database_url, graph_uid=resolved.graph_uid, stream_uid=resolved.stream_uid)
-        engine = Engine(loaded.compiled, loaded.ports, committer)
-        engine.open()
-        record_revision(engine.connection, resolved)
-        log.info("ready", graph=self.name, revision=resolved.revision, next_seq=engine.next_seq)
-        return engine
-
-    async def _wait_for_room(self, events: int) -> None:
-        def there_is_room() -> bool:
-            return not self._pending or self._pending + events <= PENDING_EVENTS
-
-        if self._waiting or not there_is_room():
-            if self._waiting >= WAITING_REQUESTS:
-                raise Overloaded(f"{self._waiting} requests are waiting already")
-            self._waiting += 1
-            try:
-                async with self._room:
-                    await self._room.wait_for(there_is_room)
-            finally:
-                self._waiting -= 1
-        self._pending += events
-
-    def _take(self) -> Taken:
-        taken, size = [self._queue.popleft()], 0
-        size = len(taken[0][0].events)
-        while self._queue and size + len(self._queue[0][0].events) <= BATCH_EVENTS:
-            taken.append(self._queue.popleft())
-            size += len(taken[-1][0].events)
-        return taken
-
-    async def _run(self) -> None:
-        while True:
-            await self._work.wait()
-            if not self._queue:
-                self._work.clear()
-                continue
-            async with self._turn:
-                taken = self._take()
-                if not self._queue and (self._settling is None or self._settling.done()):
-                    await self._settle(taken, None)  # nothing to overlap with: all the way in one thread
-                    continue
-                try:
-                    decided = await self._decided(taken)
-                except Exception as error:  # noqa: BLE001  the loop must live; every caller learns of the failure
-                    await self._give_back(taken, error)
-                    continue
-                await self._settled()
-                self._settling = asyncio.create_task(self._settle(taken, decided))
-
-    async def _count_reviews(self) -> None:
-        """Know how many items wait, a second late at most; what could not be counted is counted again."""
-        while True:
-            try:
-                self._open_reviews = await _run(self._deciding, self._ready_engine.open_reviews)
-                self._store_answers = True
-            except psycopg.OperationalError as error:
-                self._store_answers = False
-                log.warning("open review items were not counted", error=" ".join(str(error).split()))
-            await asyncio.sleep(COUNT_SECONDS)
-
-    async def _decided(self, taken: Taken) -> Decided | None:
-        """The batch, decided; None where that must be done over, after the one before has been settled."""
-        try:
-            return await _run(self._deciding, self._ready_engine.decide, [each for each, _ in taken])
-        except (psycopg.OperationalError, Superseded):
-            return None
-
-    async def _settled(self) -> None:
-        """Wait until nothing is on its way to the store."""
-        if self._settling is not None:
-            await self._settling
-
-    async def _settle(self, taken: Taken, decided: Decided | None) -> None:
-        """Commit a batch, over and over where the store goes away, and give its callers their answers.
-
-        One that is not decided yet, or is to be decided anew, is taken all the way.
-        """
-        engine, answers = self._ready_engine, None
-        try:
-            if decided is not None:
-                with contextlib.suppress(psycopg.OperationalError, Superseded):
-                    answers = await _run(self._committing, engine.commit, decided)
-            if answers is None:
-                answers = await _run(self._deciding, engine.process, [each for each, _ in taken])
-        except Exception as error:  # noqa: BLE001  every caller learns of the failure
-            await self._give_back(taken, error)
-            return
-        for (_, future), answer in zip(taken, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
-        await self._make_room(taken)
-
-    async def _give_back(self, taken: Taken, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         log.error("a batch was not decided", graph=self.name, error=repr(error))
         if isinstance(error, Fenced):
-            self._trouble = ("HostFailed", "another host has taken this graph over")
-        for _, future in taken:
-            if not future.done():
-                future.set_exception(error)
-        await self._make_room(taken)
+            self._lose()
 
-    async def _make_room(self, taken: Taken) -> None:
-        self._pending -= sum(len(each.events) for each, _ in taken)
-        if self._waiting:
-            async with self._room:
-                self._room.notify_all()
+    # who has the graph
+
+    async def _begin(self, config: HostConfig) -> None:
+        """Load what these settings want, or what served last, and serve with it or stand by."""
+        await self._patiently(self._line_up, config)
+        if self._turn.is_over:
+            self._lose()
+            return
+        self._place(await self._patiently(asyncio.to_thread, self._prepare_any, config.resolved))
+        self._standing, self._trouble = Standing.STANDBY, None
+        if not config.standby:
+            with contextlib.suppress(Fenced):
+                await self._patiently(self._take_over)
+        log.info("ready", graph=self.name, revision=self.readiness().revision, standing=self._standing.value)
+
+    async def _patiently(self, call: Callable[..., Awaitable[T]], *arguments: object) -> T:
+        """Call it over and over while the store is away."""
+        while True:
+            try:
+                return await call(*arguments)
+            except (psycopg.Error, StoreUnavailable) as error:
+                message = f"the decision store does not answer: {_line(error)}"
+                log.warning(message, graph=self.name)
+                self._trouble = ("DatabaseUnreachable", message)
+            await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _line_up(self, config: HostConfig) -> None:
+        """Know this host's turn, with these settings."""
+        told = config.told
+        if told == self._told:
+            return
+
+        def take() -> Turn:
+            standby, order = told
+            with connect(config.database_url) as connection:
+                uid = config.resolved.graph_uid
+                return take_turn(connection, uid, config.host_name, standby=standby, order=order)
+
+        self._turn, self._told = await asyncio.to_thread(take), told
+
+    async def _take_over(self) -> None:
+        """From the host that has the graph; once, whoever asks. Raises Fenced where one that came later has it."""
+        async with self._placing:
+            if self._standing is not Standing.STANDBY:
+                return
+            try:
+                await self._queue.in_thread(self._open)
+            except Fenced:
+                self._lose()
+                raise
+            self._standing, self._trouble = Standing.SERVING, None
+
+    def _open(self) -> None:
+        engine = self._ready_engine
+        if self._committer is not None:
+            self._committer.turn = self._turn.number
+        engine.open()
+        self._record(engine, engine.graph.resolved)
+
+    def _lose(self) -> None:
+        log.warning("another host has this graph", graph=self.name, host=self.config.host_name)
+        self._standing = Standing.TAKEN_OVER
+        self._trouble = ("HostFailed", "another host has taken this graph over")
+
+    # which revision decides
+
+    def _prepare_any(self, resolved: ResolvedGraph) -> Prepared:
+        """The revision that is wanted, or the one that served last. Raises RevisionRefused, psycopg.Error."""
+        try:
+            return self._prepare(resolved, None)
+        except RevisionRefused as refusal:
+            with connect(self.config.database_url) as connection:
+                recorded = recorded_revision(connection, resolved.graph_uid)
+            if recorded is None or recorded.revision == resolved.revision or recorded.stream_uid != resolved.stream_uid:
+                raise
+            try:
+                prepared = self._prepare(recorded, None)
+            except RevisionRefused as also:
+                message = f"{refusal}; nor can the revision be loaded that served last, {also.revision}: {also}"
+                raise RevisionRefused(resolved.revision, message) from also
+            self._refused = refusal
+            return prepared
+
+    def _prepare(self, resolved: ResolvedGraph, serving: Engine | None) -> Prepared:
+        return prepare(
+            resolved,
+            self._files,
+            database_url=self.config.database_url,
+            remembered=lambda graph: serving is not None and serving.remembers(graph),
+        )
+
+    def _place(self, prepared: Prepared) -> None:
+        """Put an engine of this revision in the place of the one before, which has not taken the graph over."""
+        resolved = prepared.resolved
+        self._committer = Committer(
+            self.config.database_url, graph_uid=resolved.graph_uid, stream_uid=resolved.stream_uid
+        )
+        loaded = prepared.loaded
+        self._engine = Engine(loaded.compiled, loaded.ports, self._committer, warm=prepared.warm)
+        self._prepared = prepared
+
+    async def _switch(self, before: Prepared, resolved: ResolvedGraph) -> None:
+        if (resolved.graph_uid, resolved.stream_uid) != (before.resolved.graph_uid, before.resolved.stream_uid):
+            raise RevisionRefused(resolved.revision, "another graph or another stream needs a host of its own")
+        serving = self._engine if self._standing is Standing.SERVING else None
+        prepared = await asyncio.to_thread(self._prepare, resolved, serving)
+        try:
+            async with self._placing:
+                if self._standing is Standing.STANDBY:
+                    self._place(prepared)
+                else:
+                    async with self._queue.between_batches():
+                        await self._queue.in_thread(self._change, prepared)
+                    self._prepared = prepared
+        except BaseException:
+            prepared.close()
+            raise
+        self._refused = None
+        before.close()
+        digests = [model.digest for model in resolved.models.values()]
+        await asyncio.to_thread(self._files.keep, digests)
+        log.info("switched", graph=self.name, revision=resolved.revision)
+
+    def _change(self, prepared: Prepared) -> None:
+        engine, loaded = self._serving_engine, prepared.loaded
+        self._record(engine, prepared.resolved)
+        engine.switch(loaded.compiled, loaded.ports, prepared.warm)
+
+    def _record(self, engine: Engine, resolved: ResolvedGraph) -> None:
+        record_revision(engine.connection, resolved, address=self.config.address)
+        engine.serves(resolved.revision)
+
+    # beside the decisions
+
+    async def _follow(self) -> None:
+        """Take over what is wanted, and try again what was refused."""
+        failures = 0 if self._refused is None else 1
+        while True:
+            pause = min(RETRY_SECONDS * 2 ** (failures - 1), LONGEST_RETRY_SECONDS) if failures else None
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), pause)
+                failures = 0
+            self._news.clear()
+            try:
+                await self._become(self._wanted)
+                failures = 0
+            except Exception as error:  # noqa: BLE001  the loop must live; what is refused stands in the readiness
+                failures += 1
+                log.warning("settings are not taken over", graph=self.name, error=_line(error), again=failures)
+
+    async def _become(self, wanted: HostConfig) -> None:
+        await self._line_up(wanted)
+        if self._standing is Standing.TAKEN_OVER:
+            if not self._turn.is_over:
+                await self._begin_again(wanted)
+            return
+        if self._standing is Standing.STANDBY and not wanted.standby:
+            await self._take_over()
+        await self.switch(wanted.resolved)
+
+    async def _begin_again(self, wanted: HostConfig) -> None:
+        engine, prepared = self._engine, self._prepared
+        await self._queue.drain()
+        await self._begin(wanted)
+        if engine is not None:
+            await self._queue.in_thread(engine.close)
+        if prepared is not None:
+            prepared.close()
+
+    async def _watch(self) -> None:
+        """Know a second late at most how many items wait, and whether another has the graph; catch up while it has."""
+        while True:
+            try:
+                if self._standing is Standing.SERVING:
+                    await self._look()
+                elif self._standing is Standing.STANDBY:
+                    await self._keep_up()
+                self._store_answers = True
+            except psycopg.Error as error:
+                self._store_answers = False
+                log.warning("the decision store does not answer", graph=self.name, error=_line(error))
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _look(self) -> None:
+        engine = self._ready_engine
+        self._open_reviews = await self._queue.in_thread(engine.open_reviews)
+        if not await self._queue.in_thread(engine.holds):
+            self._lose()
+
+    async def _keep_up(self) -> None:
+        async with self._placing:
+            if self._standing is Standing.STANDBY and self._prepared is not None:
+                await self._queue.in_thread(self._prepared.catch_up, self.config.database_url)
 
 
 def settle_interpreter() -> None:
@@ -326,5 +442,8 @@ def settle_interpreter() -> None:
     gc.set_threshold(GARBAGE_THRESHOLD, 50, 50)
 
 
-async def _run(thread: ThreadPoolExecutor, call: Callable[..., T], *arguments: object) -> T:
-    return await asyncio.get_running_loop().run_in_executor(thread, call, *arguments)
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+__all__ = ["GraphHost", "Overloaded", "Readiness", "ReviewQueueFull", "Standing", "settle_interpreter"]

@@ -16,6 +16,7 @@ from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
 from pointsman.models.artifact import open_artifact
 from pointsman.models.inline import InlineModel
 from pointsman_serving.graph.measured import MeasuredPort
+from pointsman_serving.graph.model_files import ModelFiles
 from pointsman_serving.oip.client import HttpModel, InferenceFailed
 
 
@@ -73,17 +74,17 @@ class RemoteModel:
         self._client.close()
 
 
-def load(resolved: ResolvedGraph) -> LoadedGraph:
+def load(resolved: ResolvedGraph, files: ModelFiles) -> LoadedGraph:
     """Open the pinned files, check their digests, compile, and see that every model answers its example.
 
-    Raises InvalidGraph, models.artifact.ArtifactRefused or ModelFailed.
+    Raises InvalidGraph, FilesMissing, models.artifact.ArtifactRefused or ModelFailed.
     """
-    ports = {node: MeasuredPort(_port(model), model) for node, model in resolved.models.items()}
+    ports = {node: MeasuredPort(_port(model, files.of(model)), model) for node, model in resolved.models.items()}
     return LoadedGraph(compiled=compile_graph(resolved, ports), ports=ports)
 
 
-def _port(model: ResolvedModel) -> ModelPort:
-    artifact = open_artifact(Path(model.folder), expected_digest=model.digest)
+def _port(model: ResolvedModel, folder: Path) -> ModelPort:
+    artifact = open_artifact(folder, expected_digest=model.digest)
     if model.placement == "Inline":
         return InlineModel(artifact)
     if model.url is None:
