@@ -41,8 +41,8 @@ class Prepared:
 
 @pytest.fixture
 def prepare() -> Callable[..., Prepared]:
-    def run(url: str | None, key: str | None = KEY) -> Prepared:
-        given = {"POINTSMAN_STORE_OWNER_URL": url, "POINTSMAN_ADMIN_KEY": key}
+    def run(url: str | None, key: str | None = KEY, metrics: str | None = None) -> Prepared:
+        given = {"POINTSMAN_STORE_OWNER_URL": url, "POINTSMAN_ADMIN_KEY": key, "POINTSMAN_METRICS_KEY": metrics}
         environment = os.environ | {name: value for name, value in given.items() if value is not None}
         command = [sys.executable, "-m", "pointsman.store.prepare"]
         return Prepared(subprocess.run(command, env=environment, capture_output=True, text=True, check=False))
@@ -89,11 +89,19 @@ def test_a_revoked_key_stays_revoked_and_another_one_is_made_known(prepare, owne
     with connect(database_url) as connection:
         keys.revoke(connection, known(database_url)[0].key_id, known(database_url)[0].created_at)
     again = prepare(owner_url)
-    assert (again.code, "was revoked and stays so" in again.text) == (0, True)
+    assert (again.code, "a key was revoked and stays so" in again.text) == (0, True)
     assert known(database_url)[0].revoked_at is not None
     assert prepare(owner_url, KEY + "-2").code == 0
     with connect(database_url) as connection:
         assert len(keys.all_keys(connection)) == 2
+
+
+def test_a_key_for_prometheus_may_read_and_no_more(prepare, owner_url, database_url) -> None:
+    assert prepare(owner_url, metrics="m" * 20).why.startswith("POINTSMAN_METRICS_KEY: needs 32 characters or more")
+    assert prepare(owner_url, metrics="m" * 40).code == 0
+    with connect(database_url) as connection:
+        key = keys.all_keys(connection)[keys.digest_of("m" * 40)]
+    assert (key.name, key.role) == ("prometheus", Role.VIEWER)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +123,7 @@ def test_a_server_that_never_comes_is_given_up_with_what_it_said() -> None:
     from pointsman.store.prepare import StoreRefuses, prepare
 
     with pytest.raises(StoreRefuses, match=r"did not answer within 0 s: .*127\.0\.0\.1.*refused"):
-        prepare("postgresql://a:s3cret@127.0.0.1:1/d", KEY, patience_seconds=0)
+        prepare("postgresql://a:s3cret@127.0.0.1:1/d", (), patience_seconds=0)
 
 
 def test_a_role_that_owns_nothing_is_refused_with_what_to_do(prepare, postgres, empty: str) -> None:

@@ -1,7 +1,7 @@
 """Makes a store ready for this release: `python -m pointsman.store.prepare`, before anything else uses it.
 
-Brings the schema up to date and makes the administrator's API key known. Run it as often as you like, beside itself too.
-On a cluster a Job runs it; the owner's URL and the key come from its environment.
+Brings the schema up to date and makes the first API keys known. Run it as often as you like, beside itself too. On a cluster a
+Job runs it; the owner's URL and the keys come from its environment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import psycopg
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 
 ADMIN_KEY = "POINTSMAN_ADMIN_KEY"
 """The variable with the text of the key that opens everything"""
+METRICS_KEY = "POINTSMAN_METRICS_KEY"
+"""The variable with the text of the key by which Prometheus reads the API's metrics, where there is one"""
 SHORTEST_KEY = 32
 PATIENCE_SECONDS = 120.0
 """How long a server that does not answer yet is waited for"""
@@ -36,39 +39,59 @@ DOCUMENTED = "docs/store.md says what a database of your own needs"
 
 
 class KeyRefused(Exception):
-    """The administrator's key is missing, or anybody could guess it. The message does not hold it."""
+    """A key is missing, or anybody could guess it. The message does not hold it."""
 
 
 class StoreRefuses(Exception):
     """The server does not answer, or refuses; the message says what, and what to do. It holds no password."""
 
 
-def admin_key(environment: Mapping[str, str]) -> str:
-    """The key's text that the environment gives. Raises KeyRefused."""
-    text = environment.get(ADMIN_KEY, "").strip()
-    where = 'on a cluster, key "adminKey" of the Secret "pointsman-keys"'
+@dataclass(frozen=True, kw_only=True)
+class FirstKey:
+    """A key that is to be known: whose it is, what it may, and its text."""
+
+    name: str
+    role: Role
+    text: str = field(repr=False)
+
+
+def first_keys(environment: Mapping[str, str]) -> tuple[FirstKey, ...]:
+    """The keys that the environment gives; the administrator's must be there. Raises KeyRefused."""
+    found = [FirstKey(name="admin", role=Role.ADMIN, text=_text(environment, ADMIN_KEY, "adminKey"))]
+    if environment.get(METRICS_KEY):
+        text = _text(environment, METRICS_KEY, "metricsKey")
+        found.append(FirstKey(name="prometheus", role=Role.VIEWER, text=text))
+    return tuple(found)
+
+
+def _text(environment: Mapping[str, str], variable: str, key: str) -> str:
+    text = environment.get(variable, "").strip()
+    where = f'on a cluster, key "{key}" of the Secret "pointsman-keys"'
     if not text:
-        raise KeyRefused(f"{ADMIN_KEY}: is not set: give the text of the API key that opens everything; {where}")
+        raise KeyRefused(f"{variable}: is not set: give the text of the API key that opens everything; {where}")
     if len(text) < SHORTEST_KEY or not text.isascii() or not text.isprintable() or " " in text:
         message = (
-            f"{ADMIN_KEY}: needs {SHORTEST_KEY} characters or more, ASCII without spaces, chosen by chance; {where}"
+            f"{variable}: needs {SHORTEST_KEY} characters or more, ASCII without spaces, chosen by chance; {where}"
         )
         raise KeyRefused(message)
     return text
 
 
-def prepare(url: str, key: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for the server, migrate, and make the key known. Safe twice and at once. Raises StoreRefuses."""
+def prepare(url: str, first: Iterable[FirstKey], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for the server, migrate, and make the keys known. Safe twice and at once. Raises StoreRefuses."""
     _wait(url, patience_seconds)
     try:
         revision = migrate(url)
+        log.info("the schema is up to date", revision=revision)
         with connect(url) as connection:
-            known = keys.make_known(connection, "admin", Role.ADMIN, key, now=datetime.now(UTC))
+            now = datetime.now(UTC)
+            known = [keys.make_known(connection, each.name, each.role, each.text, now=now) for each in first]
     except (DBAPIError, psycopg.Error) as error:
         raise StoreRefuses(f"the decision store refuses: {_said(error)}: {DOCUMENTED}") from None
-    if known.revoked_at is not None:
-        log.warning("the administrator's key was revoked and stays so", key=known.key_id)
-    log.info("the decision store is prepared", revision=revision, key=known.key_id)
+    for each in known:
+        if each.revoked_at is not None:
+            log.warning("a key was revoked and stays so", name=each.name, key=each.key_id)
+    log.info("the decision store is prepared", keys=[each.key_id for each in known])
 
 
 def _wait(url: str, patience_seconds: float) -> None:
@@ -103,7 +126,7 @@ def main() -> int:
     """The command: 0 prepared, 1 not, 2 where the environment lacks something."""
     log_as_json()
     try:
-        prepare(store_url(os.environ, OWNER_URL), admin_key(os.environ))
+        prepare(store_url(os.environ, OWNER_URL), first_keys(os.environ))
     except (StoreUrlRefused, KeyRefused) as error:
         log.error("cannot begin", why=str(error))
         return 2
