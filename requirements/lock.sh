@@ -25,6 +25,7 @@ lock serving --extra serving
 lock graph --extra graph
 lock operator --extra operator
 lock mlflow --extra mlflow
+lock postgres --extra postgres
 lock local --extra local
 lock train --extra train
 lock dev --extra dev

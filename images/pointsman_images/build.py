@@ -72,6 +72,7 @@ IMAGES: Mapping[str, Role] = MappingProxyType(
         "kserve-python": Role(
             lock="requirements/serving.txt", module="pointsman_serving.kserve_python", environment=KSERVE
         ),
+        "postgres": Role(lock="requirements/postgres.txt", module="pointsman.store.trial"),
         "mlflow": Role(
             lock="requirements/mlflow.txt",
             module="uvicorn",

