@@ -10,6 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
+
+from pointsman.cli.api import failure as refusal
+from pointsman.cli.errors import Exit, Failure
+from pointsman.cli.main import app
+from pointsman.cli.worlds import Door
 
 
 def run(
@@ -87,12 +93,75 @@ def test_as_a_plug_in_of_kubectl_a_cluster_is_meant_always(tmp_path: Path) -> No
     assert "Usage: kubectl pointsman" in usage
 
 
-def test_a_decision_is_never_asked_of_a_cluster(tmp_path: Path, nobody: str) -> None:
-    file = str(kubeconfig(tmp_path / ".kube" / "config", nobody))
-    assert run("explain", "0123abcd", user=tmp_path).returncode == 3
-    assert run("explain", "till-7/2026/11", user=tmp_path).returncode == 3, "an event's id"
-    told = run("explain", "0123abcd", "--kubeconfig", file, user=tmp_path)
-    assert (told.returncode, 'no kind is called "0123abcd"' in told.stderr) == (2, True)
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of a user who has nothing but it, and whose commands run in this process."""
+    for variable in ("KUBECONFIG", "POINTSMAN_HOME", "POINTSMAN_API", "POINTSMAN_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def failure(*arguments: str, **environment: str) -> Failure:
+    """How a command ends."""
+    done = CliRunner().invoke(app, list(arguments), env=environment)
+    assert isinstance(done.exception, Failure), done.output
+    return done.exception
+
+
+OF_THE_API = [
+    ("decisions", "list", "-g", "fraud"),
+    ("decisions", "show", "x"),
+    ("reviews", "claim", "-g", "fraud"),
+    ("reviews", "decide", "x", "fraud", "-r", "phoned"),
+    ("deadletters", "show", "x"),
+    ("lists", "add", "stolen", "x", "-g", "fraud"),
+    ("keys", "revoke", "x"),
+    ("explain", "till-7/2026/11"),
+]
+
+
+@pytest.mark.parametrize("command", OF_THE_API, ids=" ".join)
+def test_a_clusters_api_is_asked_where_one_is_named_or_nothing_else_is_there(
+    user: Path, nobody: str, command: tuple[str, ...]
+) -> None:
+    assert failure(*command).code is Exit.NOT_RUNNING, "nothing runs, and there is no kubeconfig"
+    kubeconfig(user / ".kube" / "config", nobody)
+    secret = "GET /api/v1/namespaces/{}/secrets/pointsman-keys: nobody answers at " + nobody
+    assert str(failure(*command)).startswith(secret.format("default"))
+    named = failure(*command, "-n", "risk", POINTSMAN_API="http://127.0.0.1:9")
+    assert str(named).startswith(secret.format("risk"))
+
+
+def test_an_address_that_is_given_is_asked_before_the_kubeconfigs_cluster(user: Path, nobody: str) -> None:
+    kubeconfig(user / ".kube" / "config", nobody)
+    given = failure("keys", "list", POINTSMAN_API="http://127.0.0.1:9/", POINTSMAN_API_KEY="pm_mine")
+    assert str(given).startswith("the API does not answer at http://127.0.0.1:9: ")
+
+
+def test_with_a_key_of_ones_own_no_secret_is_asked_for(user: Path, nobody: str) -> None:
+    file = str(kubeconfig(user / "mine.yaml", nobody))
+    found = failure("keys", "list", "--kubeconfig", file, "--key", "pm_mine")
+    address = f"{nobody}/api/v1/namespaces/default/services/pointsman-api:80/proxy"
+    assert str(found).startswith(f"the API does not answer at {address}: ")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "says", "code"),
+    [
+        (404, '{"kind": "Status", "message": "gone"}', 'the namespace "risk" has no Service "api"', Exit.NOT_FOUND),
+        (403, '{"kind": "Status", "message": "you may not"}', "you may not", Exit.FAILED),
+        (503, '{"kind": "Status", "message": "none"}', 'the Service "api" in "risk" does not answer: none', 3),
+        (404, '{"error": "no such decision"}', "no such decision", Exit.NOT_FOUND),
+        (500, "<html>", "HTTP 500 <html>", Exit.FAILED),
+        (502, "[]", "HTTP 502 []", Exit.FAILED),
+    ],
+)
+def test_what_the_api_server_says_and_what_the_api_says_are_told_apart(
+    status: int, body: str, says: str, code: int
+) -> None:
+    found = refusal(status, body, Door(address="", headers={}, service="risk/api"))
+    assert (str(found), found.code) == (says, code)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +170,8 @@ def test_a_decision_is_never_asked_of_a_cluster(tmp_path: Path, nobody: str) -> 
         (("explain", "pmd"), "which ModelDeployment?"),
         (("explain", "modeldeplyoment/fraud"), "did you mean ModelDeployment?"),
         (("history", "pdg/card-fraud"), '"pdg/card-fraud" has no history'),
-        (("explain", "pdg/card-fraud", "-n", "risk"), "a cluster has no DecisionGraph"),
+        (("explain", "secret/mine", "-n", "risk"), "Secret is no kind of ours"),
+        (("get", "deployments", "-n", "risk"), "Deployment is no kind of ours"),
     ],
 )
 def test_what_cannot_be_asked_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -11,14 +12,18 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 
 from harness import gateway as harness
 from harness import operator, yours
 from harness.cluster import Cluster
 from harness.gateway import Gateway, Host, host, route, rule, service
 from harness.waiting import wait_for
+from pointsman_operator.cluster import client
+from pointsman_operator.gateway.gateway import GATEWAY
 
 ADDRESS = harness.own_address()
 CONTROLLER = "pointsman.dev/development-gateway"
@@ -206,6 +211,30 @@ def test_the_controllers_end_is_not_noticed_and_the_next_one_goes_on_with_its_ha
                 over = dict(told)
         assert over.keys() == {"one", "two"}
     assert harness.asked(first.port, DECISIONS, name)[0] == 0, "ended with the second one"
+
+
+def test_in_a_pod_the_cluster_is_found_by_what_every_pod_is_told(
+    served: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = urlsplit(yaml.safe_load(served.kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+    root = served.kubectl("get", "configmap", "kube-root-ca.crt", "-o", "jsonpath={.data['ca\\.crt']}")
+    (tmp_path / "ca.crt").write_text(root)
+    token = served.kubectl("create", "token", harness.ACCOUNT, "-n", operator.NAMESPACE).strip()
+    (tmp_path / "token").write_text(token)
+    monkeypatch.setattr(client, "ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(address.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(address.port))
+
+    async def look() -> tuple[int, str]:
+        async with client.Cluster.configured() as cluster:
+            found, _ = await cluster.list(GATEWAY, {})
+            with pytest.raises(client.Refused) as refused:
+                await cluster.get("/api/v1/secrets")
+            return len(found), str(refused.value)
+
+    gateways, refusal = asyncio.run(look())
+    assert gateways >= 1
+    assert f"system:serviceaccount:{operator.NAMESPACE}:{harness.ACCOUNT}" in refusal
 
 
 def test_what_is_not_honoured_is_named_and_nothing_else_suffers(

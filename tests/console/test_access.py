@@ -57,6 +57,12 @@ def ring(**changes: object) -> Keyring:
     return made
 
 
+def test_a_key_may_stand_in_a_header_that_no_proxy_keeps_to_itself() -> None:
+    assert ring().authorise("Bearer somebody-elses", Permission.READ, NOW, passed="pm_secret").name == "ann"
+    with pytest.raises(NotAllowed, match="not known"):
+        ring().authorise("Bearer pm_secret", Permission.READ, NOW, passed="pm_wrong")
+
+
 def test_a_valid_key_says_who_asks() -> None:
     assert ring().authorise("Bearer pm_secret", Permission.READ, NOW).name == "ann"
 

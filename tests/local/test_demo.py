@@ -277,7 +277,7 @@ def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_dou
     lines = as_json_lines(generate(FULL).split(FULL.day(HISTORY_DAYS + CHUNK_DAYS))[1])[:16_000]
     wanted = {id_ for line in lines if isinstance(id_ := orjson.loads(line).get("transaction_id"), str)}
     url = client.get("DecisionGraph", "card-fraud")["status"]["url"]
-    key = SecretStore(home.secrets).get(*FIRST_KEY) or ""
+    headers = {"authorization": f"Bearer {SecretStore(home.secrets).get(*FIRST_KEY)}"}
 
     def is_whole() -> bool:
         try:
@@ -286,7 +286,7 @@ def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_dou
             return False
 
     with ThreadPoolExecutor(max_workers=1) as thread:
-        sending = thread.submit(send, url, lines, key=key, batch=100, rate=400, patience_seconds=300)
+        sending = thread.submit(send, url, lines, headers=headers, batch=100, rate=400, patience_seconds=300)
         for child, part in chance.sample(VICTIMS, 3):
             time.sleep(chance.uniform(0.5, 4))  # a random moment, and not a wait for anything
             processes(home, child, part)[0].kill()

@@ -1,13 +1,15 @@
-"""Requests to the API server over one pool of connections. Addresses and credentials come from Kubernetes' own client library.
+"""Requests to the API server over one pool of connections. Kubernetes' own client library reads kubeconfigs.
 
 Objects are plain JSON values. Every request that fails raises one of the errors here, named by what a caller can do.
 """
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
@@ -27,6 +29,8 @@ UNDECLARED = "failed to create typed patch object"
 """How server-side apply says that a field is not in the schema: with the status 500, as if it were the server's fault"""
 TOKEN_SECONDS = 20.0
 """For which a token is used before it is asked for again"""
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds what it is"""
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 
@@ -60,7 +64,7 @@ class Cluster:
     def __init__(
         self, *, url: str, context: ssl.SSLContext | bool, credentials: Any = None, namespace: str = "default"
     ) -> None:
-        self._url, self._context, self._credentials = url.rstrip("/"), context, credentials
+        self._url, self.trust, self._credentials = url.rstrip("/"), context, credentials
         self._authorised, self._until = dict[str, str](), 0.0
         self._http: aiohttp.ClientSession
         self.namespace = namespace
@@ -69,15 +73,18 @@ class Cluster:
     @classmethod
     def configured(cls, kubeconfig: str | None = None, context: str | None = None) -> Self:
         """The one of the kubeconfig or its context, of the pod that this runs in, or of KUBECONFIG. Raises ClusterError."""
+        if kubeconfig is None and context is None and _is_in_a_pod():
+            return cls(
+                url=_of_pod(), context=ssl.create_default_context(cafile=ACCOUNT / "ca.crt"), credentials=Account()
+            )
         from kubernetes import client, config  # takes a second to import, and only this needs it
 
         configuration, namespace = client.Configuration(), "default"
         try:
-            if kubeconfig is not None or context is not None or not _is_in_a_pod(configuration):
-                config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
-                contexts, current = config.list_kube_config_contexts(config_file=kubeconfig)
-                named = next((each for each in contexts if each["name"] == context), current)
-                namespace = named["context"].get("namespace") or namespace
+            config.load_kube_config(config_file=kubeconfig, context=context, client_configuration=configuration)
+            contexts, current = config.list_kube_config_contexts(config_file=kubeconfig)
+            named = next((each for each in contexts if each["name"] == context), current)
+            namespace = named["context"].get("namespace") or namespace
         except (config.ConfigException, OSError) as error:
             told = str(error).rstrip(".")
             raise ClusterError(f"no cluster is configured: {told}: set KUBECONFIG or --kubeconfig") from error
@@ -89,12 +96,16 @@ class Cluster:
         return cls(url=configuration.host, context=trust, credentials=configuration, namespace=namespace)
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(ssl=self._context, limit=CONNECTIONS)
+        connector = aiohttp.TCPConnector(ssl=self.trust, limit=CONNECTIONS)
         self._http = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=SECONDS))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._http.close()
+
+    def address_of(self, service: str, namespace: str) -> str:
+        """Where the API server itself leads to a Service's port 80, for who may reach `services/proxy`."""
+        return f"{self._url}/api/v1/namespaces/{namespace}/services/{service}:80/proxy"
 
     async def get(self, path: str) -> Raw:
         """What stands at an address. Raises NotFound."""
@@ -138,7 +149,7 @@ class Cluster:
         timeout = aiohttp.ClientTimeout(sock_connect=SECONDS, sock_read=SILENT_SECONDS)
         url = self._url + _address(kind)
         try:
-            async with self._http.get(url, params=asked, headers=self._headers(), timeout=timeout) as answer:
+            async with self._http.get(url, params=asked, headers=self.credentials(), timeout=timeout) as answer:
                 if answer.status != 200:
                     raise _error(answer.status, await answer.read(), f"watch {kind.plural}")
                 try:
@@ -231,7 +242,7 @@ class Cluster:
         type_: str | None = None,
         accept: str = "application/json",
     ) -> bytes:
-        headers = {**self._headers(), "Accept": accept, **({"Content-Type": type_} if type_ is not None else {})}
+        headers = {**self.credentials(), "Accept": accept, **({"Content-Type": type_} if type_ is not None else {})}
         try:
             async with self._http.request(
                 method, self._url + path, params=params, data=content, headers=headers
@@ -247,8 +258,8 @@ class Cluster:
             raise _error(answer.status, body, f"{method} {path}")
         return body
 
-    def _headers(self) -> Mapping[str, str]:
-        """Who this is. The token is asked for now and then: in a pod it is renewed every hour."""
+    def credentials(self) -> Mapping[str, str]:
+        """The headers that say who this is. The token is asked for now and then: in a pod it is renewed every hour."""
         if self._credentials is not None and time.monotonic() > self._until:
             found = [each for each in self._credentials.auth_settings().values() if each["in"] == "header"]
             self._authorised = {each["key"]: each["value"] for each in found if each["value"]}
@@ -265,15 +276,23 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             yield line
 
 
-def _is_in_a_pod(configuration: Any) -> bool:
-    """Whether this runs in a pod, whose own credentials the configuration then has."""
-    from kubernetes import config
+class Account:
+    """The credentials of the pod that this runs in, whose token is renewed while it runs."""
 
-    try:
-        config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException:
-        return False
-    return True
+    def auth_settings(self) -> Mapping[str, Mapping[str, str]]:
+        """As Kubernetes' own library has them."""
+        token = (ACCOUNT / "token").read_text().strip()
+        return {"BearerToken": {"in": "header", "key": "authorization", "value": f"Bearer {token}"}}
+
+
+def _is_in_a_pod() -> bool:
+    return ACCOUNT.exists() and "KUBERNETES_SERVICE_HOST" in os.environ
+
+
+def _of_pod() -> str:
+    """The API server's address, as every pod is told of it."""
+    host = os.environ["KUBERNETES_SERVICE_HOST"]
+    return f"https://{f'[{host}]' if ':' in host else host}:{os.environ['KUBERNETES_SERVICE_PORT']}"
 
 
 def _address(kind: Kind, namespace: str | None = None, name: str | None = None) -> str:

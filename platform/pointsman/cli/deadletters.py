@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pointsman.cli.api import Api, watch
+from pointsman.cli.api import Api, of_the_api, watch
 from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.output import Format, out
 from pointsman.cli.pages import Graph, Limit, Output, Watch, page, part, tell
@@ -16,7 +16,9 @@ commands = typer.Typer(help="What broke its contract.", no_args_is_help=True)
 
 
 @commands.command("list")
+@of_the_api
 def list_dead_letters(
+    api: Api,
     graph: Graph = None,
     state: Annotated[str, typer.Option(help="open, replayed or discarded.")] = "open",
     reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
@@ -25,7 +27,6 @@ def list_dead_letters(
     output: Output = Format.TABLE,
 ) -> None:
     """The newest dead letters."""
-    api = Api()
     name = api.graph(graph)
 
     def once() -> None:
@@ -36,13 +37,18 @@ def list_dead_letters(
 
 
 @commands.command("show")
-def show_dead_letter(letter: Annotated[str, typer.Argument(help="Its id.")], output: Output = Format.TABLE) -> None:
+@of_the_api
+def show_dead_letter(
+    api: Api, letter: Annotated[str, typer.Argument(help="Its id.")], output: Output = Format.TABLE
+) -> None:
     """A dead letter with the event as it came in."""
-    tell(Api().get(f"/v1/deadletters/{part(letter)}"), output)
+    tell(api.get(f"/v1/deadletters/{part(letter)}"), output)
 
 
 @commands.command("replay")
+@of_the_api
 def replay_dead_letter(
+    api: Api,
     letter: Annotated[str, typer.Argument(help="Its id.")],
     event: Annotated[Path | None, typer.Option("--event", help="A JSON file with the event, corrected.")] = None,
     output: Output = Format.TABLE,
@@ -56,10 +62,11 @@ def replay_dead_letter(
             body["event"] = orjson.loads(event.read_bytes())
         except (OSError, orjson.JSONDecodeError) as error:
             raise Failure(f"not a JSON file: {event}: {error}", code=Exit.USAGE) from error
-    tell(Api().post(f"/v1/deadletters/{part(letter)}/replay", body), output)
+    tell(api.post(f"/v1/deadletters/{part(letter)}/replay", body), output)
 
 
 @commands.command("discard")
-def discard_dead_letter(letter: Annotated[str, typer.Argument(help="Its id.")]) -> None:
+@of_the_api
+def discard_dead_letter(api: Api, letter: Annotated[str, typer.Argument(help="Its id.")]) -> None:
     """Set a dead letter aside; it stays stored and counted."""
-    out().print(Api().post(f"/v1/deadletters/{part(letter)}/discard")["state"], markup=False)
+    out().print(api.post(f"/v1/deadletters/{part(letter)}/discard")["state"], markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pointsman.cli.api import Api, watch
+from pointsman.cli.api import Api, of_the_api, watch
 from pointsman.cli.output import Format
 from pointsman.cli.pages import Graph, Limit, Output, Watch, page, part, tell
 
@@ -14,7 +14,9 @@ commands = typer.Typer(help="What was decided.", no_args_is_help=True)
 
 
 @commands.command("list")
+@of_the_api
 def list_decisions(
+    api: Api,
     graph: Graph = None,
     outcome: Annotated[str | None, typer.Option(help="Only this outcome.")] = None,
     band: Annotated[str | None, typer.Option(help="Only this band.")] = None,
@@ -24,7 +26,6 @@ def list_decisions(
     output: Output = Format.TABLE,
 ) -> None:
     """The newest decisions."""
-    api = Api()
     name = api.graph(graph)
 
     def once() -> None:
@@ -35,11 +36,13 @@ def list_decisions(
 
 
 @commands.command("show")
+@of_the_api
 def show_decision(
+    api: Api,
     decision: Annotated[str, typer.Argument(help="A decision's id or its first digits, or its event's id.")],
     output: Output = Format.TABLE,
 ) -> None:
     """Everything behind one decision."""
     from pointsman.cli.explaining import told
 
-    tell(Api().get(f"/v1/decisions/{part(decision)}"), output, told)
+    tell(api.get(f"/v1/decisions/{part(decision)}"), output, told)

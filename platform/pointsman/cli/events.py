@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pointsman.cli.api import Api
+from pointsman.cli.api import Api, of_the_api
 from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.output import Format, err, out, show
 
@@ -29,7 +29,9 @@ def group() -> None:
 
 
 @events.command()
+@of_the_api
 def send(
+    api: Api,
     file: Annotated[Path, typer.Argument(help="JSON, JSON lines, CSV or Parquet, by its ending.")],
     graph: Annotated[str | None, typer.Option("--graph", "-g", help="The graph, where there are several.")] = None,
     batch: Annotated[int, typer.Option(min=1, max=5000, help="Events in one request.")] = 500,
@@ -42,13 +44,21 @@ def send(
     from pointsman.demo.streaming import send as stream
 
     lines = list(_lines(file))
-    api = Api()
-    url = f"{api.address}/v1/graphs/{api.graph(graph)}/decisions"
+    name = api.graph(graph)
+    door = api.door(name)
+    url = f"{door.address}/v1/graphs/{name}/decisions"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err(), transient=True) as progress:
         task = progress.add_task(f"sending {file.name}", total=len(lines))
         try:
-            sent = stream(url, lines, key=api.key or "", batch=batch, on_sent=lambda done: progress.advance(task, done))
+            sent = stream(
+                url,
+                lines,
+                headers=door.headers,
+                trust=door.trust,
+                batch=batch,
+                on_sent=lambda done: progress.advance(task, done),
+            )
         except StreamRefused as error:
             raise Failure(f"the events were not taken: {error}", hint="those sent before are decided") from error
     counts: dict[str, Any] = {

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from pointsman.cli.api import Api, Key
 from pointsman.cli.connection import supervisor
-from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.objects import Output
 from pointsman.cli.output import Format, out, show, tree
-from pointsman.cli.worlds import Context, Kubeconfig, Namespace, Place, object_of, world
+from pointsman.cli.pages import part
+from pointsman.cli.worlds import Context, Kubeconfig, Namespace, Place, is_on_a_cluster, object_of, world
 
 MARKS = {"cause": "  ◀ the cause", "waits": "  ◀ waits here"}
 STYLES = {"cause": "bold red", "waits": "bold yellow"}
@@ -32,15 +33,16 @@ def explain(
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
+    key: Key = None,
 ) -> None:
     """Explain an object's state down to the line that is to blame, or a decision (event, features, score, action).
 
-    Objects are those of the local runtime while it runs. They are a cluster's (ModelDeployments) with -n, --context or
-    --kubeconfig, as `kubectl pointsman explain`, and where no local runtime runs and a kubeconfig is there.
+    They are those of the local runtime while it runs. They are a cluster's with -n, --context or --kubeconfig, as
+    `kubectl pointsman explain`, and where no local runtime runs and a kubeconfig is there; a decision is asked for with a key.
     """
     found, place = object_of(what, name), Place(context=context, namespace=namespace, kubeconfig=kubeconfig)
     if found is None:
-        return _explain_decision(what, place, output)
+        return _explain_decision(what, place, key, output)
     with world(place) as asked:
         explained = asked.explain(*found)
     if output is not Format.TABLE:
@@ -49,12 +51,12 @@ def explain(
     return None
 
 
-def _explain_decision(wanted: str, place: Place, output: Format) -> None:
-    if place != Place():
-        hint = "a cluster's objects are explained: modeldeployment/NAME"
-        raise Failure(f'no kind is called "{wanted}"', hint=hint, code=Exit.USAGE)
-    with supervisor() as client:
-        record = client.explain_decision(wanted)
+def _explain_decision(wanted: str, place: Place, key: str | None, output: Format) -> None:
+    if is_on_a_cluster(place):
+        record = Api(place, key).get(f"/v1/decisions/{part(wanted)}")
+    else:
+        with supervisor() as client:
+            record = client.explain_decision(wanted)
     if output is not Format.TABLE:
         return show(record, output)
     tree(told(record))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pointsman.cli.api import Api
+from pointsman.cli.api import Api, of_the_api
 from pointsman.cli.output import Format, out, show
 from pointsman.cli.pages import Output, ahead, page, part
 
@@ -14,21 +14,24 @@ commands = typer.Typer(help="API keys.", no_args_is_help=True)
 
 
 @commands.command("list")
-def list_keys(output: Output = Format.TABLE) -> None:
+@of_the_api
+def list_keys(api: Api, output: Output = Format.TABLE) -> None:
     """All keys; their text is not kept."""
     columns = ("key_id", "name", "role", "created_at", "expires_at", "revoked_at")
-    page(Api().get("/v1/keys")["items"], columns, output)
+    page(api.get("/v1/keys")["items"], columns, output)
 
 
 @commands.command("create")
+@of_the_api
 def create_key(
+    api: Api,
     name: Annotated[str, typer.Argument(help="Whose key it is; reviewers are known by it.")],
     role: Annotated[str, typer.Option(help="viewer, service, reviewer, operator or admin.")],
     expires: Annotated[str | None, typer.Option(help="After how long it opens nothing, such as 720h.")] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a key; it is shown this once."""
-    made = Api().post("/v1/keys", {"name": name, "role": role, "expiresAt": ahead(expires)})
+    made = api.post("/v1/keys", {"name": name, "role": role, "expiresAt": ahead(expires)})
     if output is not Format.TABLE:
         return show(made, output)
     out().print(made["key"], markup=False)
@@ -36,7 +39,8 @@ def create_key(
 
 
 @commands.command("revoke")
-def revoke_key(key: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]) -> None:
+@of_the_api
+def revoke_key(api: Api, key_id: Annotated[str, typer.Argument(help="The key's id, as `keys list` shows it.")]) -> None:
     """End a key; it opens nothing from two seconds later on."""
-    Api().delete(f"/v1/keys/{part(key)}")
+    api.delete(f"/v1/keys/{part(key_id)}")
     out().print("revoked", markup=False)

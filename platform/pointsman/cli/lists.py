@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pointsman.cli.api import Api, watch
+from pointsman.cli.api import Api, of_the_api, watch
 from pointsman.cli.output import Format, out
 from pointsman.cli.pages import Graph, Output, Watch, ahead, page, part
 
@@ -14,14 +14,15 @@ commands = typer.Typer(help="Block and allow lists; in effect within seconds.", 
 
 
 @commands.command("show")
+@of_the_api
 def show_lists(
+    api: Api,
     name: Annotated[str | None, typer.Argument(help="Only this list.")] = None,
     graph: Graph = None,
     watching: Watch = False,
     output: Output = Format.TABLE,
 ) -> None:
     """What stands in a graph's lists."""
-    api = Api()
     path = f"/v1/graphs/{part(api.graph(graph))}/lists"
 
     def once() -> None:
@@ -33,7 +34,9 @@ def show_lists(
 
 
 @commands.command("add")
+@of_the_api
 def add_to_list(
+    api: Api,
     name: Annotated[str, typer.Argument(help="The list.")],
     value: Annotated[str, typer.Argument(help="The value.")],
     graph: Graph = None,
@@ -41,20 +44,20 @@ def add_to_list(
     comment: Annotated[str, typer.Option("--comment", "-m", help="Why; it is recorded.")] = "",
 ) -> None:
     """Put a value in a list."""
-    api = Api()
     body = {"value": value, "comment": comment, "expiresAt": ahead(expires)}
     answer = api.post(f"/v1/graphs/{part(api.graph(graph))}/lists/{part(name)}", body)
     out().print("added" if answer["changed"] else "it stands there already", markup=False)
 
 
 @commands.command("remove")
+@of_the_api
 def remove_from_list(
+    api: Api,
     name: Annotated[str, typer.Argument(help="The list.")],
     value: Annotated[str, typer.Argument(help="The value.")],
     graph: Graph = None,
     comment: Annotated[str, typer.Option("--comment", "-m", help="Why; it is recorded.")] = "",
 ) -> None:
     """Take a value out of a list."""
-    api = Api()
     api.delete(f"/v1/graphs/{part(api.graph(graph))}/lists/{part(name)}", value=value, comment=comment)
     out().print("removed", markup=False)

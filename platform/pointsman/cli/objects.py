@@ -10,6 +10,7 @@ import typer
 from pointsman.cli.connection import supervisor
 from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.output import Format, err, out, show, table, tree
+from pointsman.cli.worlds import Context, Kubeconfig, Namespace, Place, world
 
 KINDS = {
     "EventStream": ("eventstream", "eventstreams", "pes"),
@@ -101,18 +102,23 @@ def get(
     kind: Annotated[str | None, typer.Argument(help="A kind; all kinds where it is left out.")] = None,
     name: Annotated[str | None, typer.Argument(help="One object's name.")] = None,
     output: Output = Format.TABLE,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
-    """List objects with what one asks first."""
+    """List objects with what one asks first: the local runtime's or a cluster's, as for `pointsman explain`."""
     wanted = None if kind is None else kind_of(kind)
-    with supervisor() as client:
+    with world(Place(context=context, namespace=namespace, kubeconfig=kubeconfig)) as asked:
         if wanted is not None and name is not None:
-            items = [client.get(wanted, name)]
+            items = [asked.get(wanted, name)]
         else:
-            items = client.objects(wanted)
+            items = asked.objects(wanted)
     if output is not Format.TABLE:
         return show(items[0] if name is not None else {"items": items}, output)
     if not items:
-        out().print("nothing is applied yet: `pointsman apply -f FOLDER`", markup=False)
+        out().print(
+            "nothing is applied yet: `pointsman apply -f FOLDER`, on a cluster `kubectl apply -f FOLDER`", markup=False
+        )
         return None
     columns = COLUMNS.get(wanted or "", {})
     shown = [] if wanted else ["kind"]
@@ -132,11 +138,15 @@ def get(
 
 
 def describe(
-    kind: Annotated[str, typer.Argument(help="The kind.")], name: Annotated[str, typer.Argument(help="The name.")]
+    kind: Annotated[str, typer.Argument(help="The kind.")],
+    name: Annotated[str, typer.Argument(help="The name.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show an object whole: its spec, its status, and its conditions in words."""
-    with supervisor() as client:
-        document = client.get(kind_of(kind), name)
+    with world(Place(context=context, namespace=namespace, kubeconfig=kubeconfig)) as asked:
+        document = asked.get(kind_of(kind), name)
     tree({key: document[key] for key in ("apiVersion", "kind", "metadata", "spec", "status") if key in document})
 
 

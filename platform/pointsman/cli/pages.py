@@ -14,7 +14,7 @@ from pointsman.cli.output import Format, show, table, tree
 Output = Annotated[Format, typer.Option("-o", "--output", help="How to print.")]
 Graph = Annotated[str | None, typer.Option("--graph", "-g", help="The graph; may be left out where there is one.")]
 Watch = Annotated[bool, typer.Option("-w", "--watch", help="Show again every two seconds, until Ctrl-C.")]
-Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=500, help="The most rows.")]
+Limit = Annotated[int, typer.Option(min=1, max=500, help="The most rows.")]
 
 
 def page(items: Sequence[dict[str, Any]], columns: Sequence[str], output: Format) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pointsman.cli.api import Api, watch
+from pointsman.cli.api import Api, of_the_api, watch
 from pointsman.cli.output import Format, out
 from pointsman.cli.pages import Graph, Limit, Output, Watch, page, part, tell
 
@@ -14,7 +14,9 @@ commands = typer.Typer(help="What waits for people.", no_args_is_help=True)
 
 
 @commands.command("list")
+@of_the_api
 def list_reviews(
+    api: Api,
     graph: Graph = None,
     state: Annotated[str, typer.Option(help="open, decided or expired.")] = "open",
     case: Annotated[str | None, typer.Option(help="Only items of this case.")] = None,
@@ -23,7 +25,6 @@ def list_reviews(
     output: Output = Format.TABLE,
 ) -> None:
     """Items in the order in which they should be worked."""
-    api = Api()
     name = api.graph(graph)
 
     def once() -> None:
@@ -35,25 +36,30 @@ def list_reviews(
 
 
 @commands.command("show")
-def show_review(review: Annotated[str, typer.Argument(help="The item's id.")], output: Output = Format.TABLE) -> None:
+@of_the_api
+def show_review(
+    api: Api, review: Annotated[str, typer.Argument(help="The item's id.")], output: Output = Format.TABLE
+) -> None:
     """An item with everything behind its decision."""
     from pointsman.cli.explaining import told
 
     def order(item: dict[str, Any]) -> dict[str, Any]:
         return {**{key: value for key, value in item.items() if key != "behind"}, "decision": told(item["behind"])}
 
-    tell(Api().get(f"/v1/reviews/{part(review)}"), output, order)
+    tell(api.get(f"/v1/reviews/{part(review)}"), output, order)
 
 
 @commands.command("claim")
+@of_the_api
 def claim_review(
+    api: Api,
     review: Annotated[str | None, typer.Argument(help="The item; left out, the first of the queue.")] = None,
     graph: Graph = None,
     minutes: Annotated[float, typer.Option(min=0.2, max=60, help="How long to hold the case.")] = 15,
     output: Output = Format.TABLE,
 ) -> None:
     """Hold an item and its case, so that nobody else decides it."""
-    api, lease = Api(), {"leaseSeconds": round(minutes * 60)}
+    lease = {"leaseSeconds": round(minutes * 60)}
     if review is not None:
         items = api.post(f"/v1/reviews/{part(review)}/claim", lease)["items"]
     else:
@@ -65,13 +71,16 @@ def claim_review(
 
 
 @commands.command("release")
-def release_review(review: Annotated[str, typer.Argument(help="The item's id.")]) -> None:
+@of_the_api
+def release_review(api: Api, review: Annotated[str, typer.Argument(help="The item's id.")]) -> None:
     """Give a case back."""
-    out().print(f"{Api().post(f'/v1/reviews/{part(review)}/release')['released']} items released", markup=False)
+    out().print(f"{api.post(f'/v1/reviews/{part(review)}/release')['released']} items released", markup=False)
 
 
 @commands.command("decide")
+@of_the_api
 def decide_review(
+    api: Api,
     review: Annotated[str, typer.Argument(help="The item's id.")],
     verdict: Annotated[str, typer.Argument(help="One of the graph's verdicts.")],
     reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it is recorded.")],
@@ -80,5 +89,5 @@ def decide_review(
 ) -> None:
     """Give a verdict on a case that you hold."""
     body = {"verdict": verdict, "reason": reason, "scope": "Item" if item_only else "Case"}
-    items = Api().post(f"/v1/reviews/{part(review)}/verdict", body)["items"]
+    items = api.post(f"/v1/reviews/{part(review)}/verdict", body)["items"]
     page(items, ("review_id", "case_key", "state", "verdict", "reviewer"), output)

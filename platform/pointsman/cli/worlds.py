@@ -1,4 +1,4 @@
-"""Which world a command asks: the local runtime of the state folder, or a cluster.
+"""Which world a command asks: the local runtime of the state folder, or a cluster; and the way to the API there.
 
 A cluster is meant where an option names one (`--context`, `--namespace`, `--kubeconfig`), or the command runs as `kubectl
 pointsman`; or where no local runtime runs and a kubeconfig is there. All that asks a cluster is a plug-in of its own, loaded
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from pointsman.cli.connection import is_running, supervisor
 from pointsman.cli.errors import Exit, Failure
+
+if TYPE_CHECKING:
+    import ssl
 
 GROUP, CLUSTER = "pointsman.worlds", "cluster"
 
@@ -42,8 +45,24 @@ class Place:
     kubeconfig: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """The way to a server: what stands before each path, headers that let in, and what TLS trusts.
+
+    `service` (namespace/name) is whose door it is on a cluster, to which the API server leads; elsewhere it is empty.
+    """
+
+    address: str
+    headers: Mapping[str, str]
+    trust: ssl.SSLContext | bool = True
+    service: str = ""
+
+
 class World(Protocol):
     """What can be asked of both worlds. Raises Failure."""
+
+    def objects(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """All objects of a kind, or of all kinds."""
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """One object."""
@@ -58,15 +77,28 @@ class ClusterWorld(World, Protocol):
     def restarts(self) -> list[dict[str, Any]]:
         """What this release would restart: `deployment`, `namespace`, `revision`, `pods`, `because`."""
 
+    def door(self, service: str, key: str | None) -> Door:
+        """The way to a Service of the namespace with an API key; the namespace's own where none is given."""
+
 
 @contextmanager
 def world(place: Place) -> Iterator[World]:
     """The world that is meant."""
-    if place != Place() or runs_as_plugin() or (not is_running() and has_kubeconfig()):
+    if is_on_a_cluster(place):
         yield cluster(place)
     else:
         with supervisor() as client:
             yield client
+
+
+def is_on_a_cluster(place: Place) -> bool:
+    """Whether a cluster is meant."""
+    return is_named(place) or (not is_running() and has_kubeconfig())
+
+
+def is_named(place: Place) -> bool:
+    """Whether a cluster is asked for in so many words."""
+    return place != Place() or runs_as_plugin()
 
 
 def cluster(place: Place) -> ClusterWorld:

@@ -22,7 +22,7 @@ from pointsman.console.metrics import Verdicts, exposition
 from pointsman.console.store import NoSuchGraph, Store, Unavailable, now
 from pointsman.console.sweeping import Sweeper
 from pointsman.governance.access import POLICY
-from pointsman.governance.keyring import NotAllowed
+from pointsman.governance.keyring import KEY_HEADER, NotAllowed
 from pointsman.reviews import queue, verdicts
 
 log = structlog.get_logger()
@@ -77,7 +77,9 @@ async def _gate(request: Request) -> None:
     keyring = request.app.state.store.keys
     if keyring.is_stale:
         await run_in_threadpool(keyring.refresh)
-    request.state.key = keyring.authorise(request.headers.get("authorization", ""), asked, now())
+    headers = request.headers
+    passed = headers.get(KEY_HEADER, "")
+    request.state.key = keyring.authorise(headers.get("authorization", ""), asked, now(), passed=passed)
 
 
 def _health(app: FastAPI) -> None:

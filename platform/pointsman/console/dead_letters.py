@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheStore, cursor, read_cursor
 from pointsman.console.store import Store
+from pointsman.governance.keyring import KEY_HEADER
 
 router = APIRouter(prefix="/v1/deadletters", tags=["dead letters"])
 
@@ -74,7 +75,8 @@ def replay(letter: UUID, body: Replay, store: TheStore, request: Request) -> dic
     if graph is None or graph.address is None:
         raise Refused(503, "its graph is not served now", 2)
     event = found["event"] if body.event is None else body.event
-    headers = {"authorization": request.headers.get("authorization", ""), "content-type": "application/json"}
+    shown = {name: request.headers[name] for name in ("authorization", KEY_HEADER) if name in request.headers}
+    headers = {**shown, "content-type": "application/json"}
     try:
         answer = httpx2.post(
             graph.address, content=orjson.dumps([event]), headers=headers, timeout=REPLAY_SECONDS, trust_env=False

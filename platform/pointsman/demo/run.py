@@ -235,12 +235,12 @@ def _warm_up(home: Home, address: str, history: Transactions, stage: Stage) -> N
 
 def _stream(url: str, key: str, chunk: Transactions, stage: Stage) -> tuple[Sent, Sent, int]:
     """All but the last few thousand as fast as they are taken, the last at a fixed rate."""
-    lines = as_json_lines(chunk)
+    lines, headers = as_json_lines(chunk), {"authorization": f"Bearer {key}"}
     cut = len(lines) - PACED_EVENTS
     stage.begin("streaming as fast as it goes", cut)
-    saturated = send(url, lines[:cut], key=key, batch=STREAM_BATCH, on_sent=stage.advance)
+    saturated = send(url, lines[:cut], headers=headers, batch=STREAM_BATCH, on_sent=stage.advance)
     stage.begin(f"streaming at {PACED_RATE:.0f} events/s", PACED_EVENTS)
-    paced = send(url, lines[cut:], key=key, batch=PACED_BATCH, rate=PACED_RATE, on_sent=stage.advance)
+    paced = send(url, lines[cut:], headers=headers, batch=PACED_BATCH, rate=PACED_RATE, on_sent=stage.advance)
     return saturated, paced, len(lines)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx2
@@ -49,25 +50,22 @@ def send(
     url: str,
     lines: Sequence[bytes],
     *,
-    key: str,
+    headers: Mapping[str, str],
+    trust: ssl.SSLContext | bool = True,
     batch: int = 1000,
     rate: float | None = None,
     on_sent: Callable[[int], None] = lambda events: None,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Sent:
-    """Send NDJSON lines to `…/decisions` with an API key, one batch after the other, so that their order holds.
+    """Send NDJSON lines to `…/decisions` with headers that let in, one batch after the other, so that their order holds.
 
     With `rate` (events a second) a batch is due when its last event is; an event's wait begins when it is due itself. An
     ingress that is away or overloaded is tried again for `patience_seconds`. Raises StreamRefused on any other answer.
     """
     sent = Sent()
-    headers = {
-        "authorization": f"Bearer {key}",
-        "content-type": "application/x-ndjson",
-        "prefer": "return=minimal",
-    }
+    headers = {**headers, "content-type": "application/x-ndjson", "prefer": "return=minimal"}
     began = time.perf_counter()
-    with httpx2.Client(timeout=60) as client:
+    with httpx2.Client(timeout=60, verify=trust) as client:
         for start in range(0, len(lines), batch):
             chunk = lines[start : start + batch]
             due = None
@@ -93,7 +91,7 @@ def send(
 
 
 def _post(
-    client: httpx2.Client, url: str, body: bytes, headers: dict[str, str], sent: Sent, patience_seconds: float
+    client: httpx2.Client, url: str, body: bytes, headers: Mapping[str, str], sent: Sent, patience_seconds: float
 ) -> dict[str, int]:
     """Post until it is answered: sending the same events again is always safe."""
     give_up_at = time.monotonic() + patience_seconds

@@ -17,6 +17,9 @@ FRESH_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 """So long the keys that were read last are believed while the store is away."""
 
+KEY_HEADER = "x-pointsman-key"
+"""A key may stand here too, for who comes through a proxy that keeps Authorization to itself, as Kubernetes' API server does."""
+
 
 class NotAllowed(Exception):
     """A request without a key that opens what it asks for. `status` is 401 or 403."""
@@ -51,12 +54,12 @@ class Keyring:
                 if self._clock() - self._read_at > PATIENCE_SECONDS:
                     raise
 
-    def authorise(self, authorization: str, asked: Permission, now: datetime) -> Key:
-        """Whose key it is. Raises NotAllowed."""
+    def authorise(self, authorization: str, asked: Permission, now: datetime, *, passed: str = "") -> Key:
+        """Whose key it is: that of the header KEY_HEADER (`passed`), else that of Authorization. Raises NotAllowed."""
         scheme, _, text = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not text:
+        if not passed and (scheme.lower() != "bearer" or not text):
             raise NotAllowed(401, 'an API key is needed: send "Authorization: Bearer pm_…"')
-        key = self._keys.get(digest_of(text.strip()))
+        key = self._keys.get(digest_of((passed or text).strip()))
         if key is None or not key.is_valid(now):
             raise NotAllowed(401, "the API key is not known, has expired or was revoked")
         if not may(key.role, asked):

@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from pointsman.decisions.engine import Answer, Fenced, StoreUnavailable
 from pointsman.governance.access import Permission
-from pointsman.governance.keyring import NotAllowed
+from pointsman.governance.keyring import KEY_HEADER, NotAllowed
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman_serving.graph.host import GraphHost, Overloaded, ReviewQueueFull
 from pointsman_serving.graph.metrics import exposition
@@ -173,7 +173,8 @@ class GraphApp:
         try:
             if keyring.is_stale:
                 await asyncio.to_thread(keyring.refresh)
-            keyring.authorise(_header(scope, b"authorization"), Permission.DECIDE, datetime.now(UTC))
+            passed = _header(scope, KEY_HEADER.encode())
+            keyring.authorise(_header(scope, b"authorization"), Permission.DECIDE, datetime.now(UTC), passed=passed)
         except NotAllowed as error:
             raise Refused(
                 error.status, str(error), {"www-authenticate": "Bearer"} if error.status == 401 else {}

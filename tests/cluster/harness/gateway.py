@@ -62,9 +62,9 @@ class Gateway:
         return ()
 
 
-def asked(port: int, path: str, host: str = "any.example.com") -> tuple[int, str]:
+def asked(port: int, path: str, host: str = "any.example.com", at: str = "127.0.0.1") -> tuple[int, str]:
     """Status and body of a request over a connection of its own; 0 where it was not answered."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection(at, port, timeout=10)
     try:
         connection.request("GET", path, headers={"host": host})
         answer = connection.getresponse()
