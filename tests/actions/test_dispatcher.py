@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.slow
 
@@ -385,6 +386,36 @@ def test_the_status_port_is_read_only_and_tells_what_was_done(
             urlopen(Request(base + path, method=method), timeout=5)
         assert caught.value.code == status
         caught.value.close()
+
+
+def test_prometheus_reads_how_actions_ended_how_long_that_took_and_what_is_left_of_the_budget(
+    table, misbehaving, dispatchers, document, until, all_are
+) -> None:
+    budget = {"limit": 5, "window": "1h", "onExhausted": "Hold"}
+    dispatchers.write(
+        document(misbehaving.url, budget=budget), document("http://127.0.0.1:1", name="away"), controlPort=0
+    )
+    base = status_port(dispatchers.start(), until)
+
+    def value(name: str, *labels: str) -> float | None:
+        with urlopen(f"{base}/metrics", timeout=5) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        return {
+            (sample.name, frozenset(sample.labels.values())): sample.value
+            for family in families
+            for sample in family.samples
+        }.get((f"pointsman_{name}", frozenset(labels)))
+
+    until(lambda: value("target_answers", "accounts") == 1, "the target is looked at")
+    assert value("effects_total", "accounts", "freeze", "observed") == 0, "there before it happens"
+    table.add(2)
+    until(lambda: value("effects_total", "accounts", "freeze", "observed") == 2, "both are observed")
+    assert value("effect_seconds_count", "accounts") == 2
+    assert 0 < value("effect_seconds_sum", "accounts") < 60
+    until(lambda: value("target_budget_left", "accounts") == 3, "the budget is spent")
+    assert value("target_budget_limit", "accounts") == 5
+    assert value("target_held", "accounts", "") == 0
+    until(lambda: value("target_answers", "away") == 0, "nobody listens there")
 
 
 @pytest.fixture

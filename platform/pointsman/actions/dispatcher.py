@@ -26,6 +26,7 @@ import structlog
 from pointsman.actions import outbox
 from pointsman.actions.crash import crash_point
 from pointsman.actions.effects import Settle, Terms, next_step
+from pointsman.actions.metrics import Effects, exposition
 from pointsman.actions.outbox import Outcome
 from pointsman.actions.report import Report, TargetReport
 from pointsman.actions.session import Session
@@ -53,7 +54,7 @@ class Dispatcher:
         self._owner = f"{settings.file.owner}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._threads = ThreadPoolExecutor(max_workers=32, thread_name_prefix="store")
         self._workers = dict[str, Worker]()
-        self._gone = Counter[str]()
+        self._gone, self._effects = Counter[str](), Effects()
         self._reread, self._stopping = asyncio.Event(), asyncio.Event()
         self._applied = False
 
@@ -68,7 +69,14 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Serve until told to stop."""
-        port = StatusPort({"/-/ready": self._ready, "/-/stats": self._stats, "/-/targets": self._targets})
+        port = StatusPort(
+            {
+                "/-/ready": self._ready,
+                "/-/stats": self._stats,
+                "/-/targets": lambda: self._report().document(),
+                "/metrics": self._metrics,
+            }
+        )
         host, wanted = self._settings.file.control_host, self._settings.file.control_port
         if wanted is not None:
             log.info("status port open", address=f"{host}:{await port.open(host, wanted)}")
@@ -126,7 +134,10 @@ class Dispatcher:
         self._settings = settings
         for name, registered in settings.targets.items():
             if name not in self._workers and not self._stopping.is_set():
-                self._workers[name] = Worker(registered, settings, owner=self._owner, threads=self._threads)
+                self._effects.expect(registered.target)
+                self._workers[name] = Worker(
+                    registered, settings, owner=self._owner, threads=self._threads, effects=self._effects
+                )
         self._applied = True
 
     async def _listen(self) -> None:
@@ -179,6 +190,8 @@ class Dispatcher:
         outbox.record(cursor, outcomes, owner=self._owner, now=now)
         crash_point("after-expire")
         self._gone["rejected"] += len(outcomes)
+        for each in outcomes:
+            self._effects.ended(each)
         log.warning("actions expired", count=len(outcomes))
         return len(claims)
 
@@ -209,12 +222,16 @@ class Dispatcher:
             },
         }
 
-    def _targets(self) -> dict[str, Any]:
+    def _report(self) -> Report:
         refused = {
             name: TargetReport(answers=False, cause=f"it cannot be used: {why}")
             for name, why in self._settings.refused.items()
         }
-        return Report(targets={**refused, **{name: each.report() for name, each in self._workers.items()}}).document()
+        return Report(targets={**refused, **{name: each.report() for name, each in self._workers.items()}})
+
+    def _metrics(self) -> bytes:
+        targets = {name: each.registered.target for name, each in self._workers.items()}
+        return exposition(self._effects, self._report(), targets)
 
 
 def _same(worker: Worker, settings: Settings, name: str) -> bool:

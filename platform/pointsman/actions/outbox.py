@@ -41,7 +41,7 @@ UPDATE outbox SET state = CASE outbox.state WHEN 'attempted' THEN 'attempted' EL
     fence = outbox.fence + 1, lease_owner = %(owner)s, lease_until = %(until)s
 FROM due WHERE outbox.action_id = due.action_id
 RETURNING outbox.action_id, outbox.decision_id, outbox.graph_uid, outbox.target, outbox.operation, outbox.parameters,
-    outbox.state, outbox.fence, outbox.attempts, outbox.reason, outbox.expires_at
+    outbox.state, outbox.fence, outbox.attempts, outbox.reason, outbox.expires_at, outbox.created_at
 """
 CLAIM = f"""
 WITH due AS (
@@ -118,6 +118,7 @@ class Claim:
     target: str
     operation: str
     parameters: Mapping[str, Any]
+    created_at: datetime
     fence: int
     effect: Effect
 
@@ -305,7 +306,8 @@ def _take(
 
 
 def _claim(row: TupleRow) -> Claim:
-    action_id, decision_id, graph_uid, target, operation, parameters, state, fence, attempts, reason, expires_at = row
+    action_id, decision_id, graph_uid, target, operation, parameters, state, fence, attempts, reason, *times = row
+    expires_at, created_at = times
     uncertain = state == State.ATTEMPTED
     effect = Effect(
         action_id=action_id,
@@ -322,6 +324,7 @@ def _claim(row: TupleRow) -> Claim:
         target=target,
         operation=operation,
         parameters=parameters,
+        created_at=created_at,
         fence=fence,
         effect=effect,
     )

@@ -1,7 +1,7 @@
 """The dispatcher's own small HTTP port, read-only: who started it asks whether it works, how much, and what it sees.
 
 `GET /-/ready` answers 200 as soon as the settings are applied; `GET /-/stats` gives figures by target, `GET /-/targets` what
-is known of each (`report`). On loopback, or in a pod on all addresses.
+is known of each (`report`), `GET /metrics` what Prometheus reads. On loopback, or in a pod on all addresses.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
+from prometheus_client import CONTENT_TYPE_LATEST
 
 LONGEST_REQUEST = 8192
 PATIENCE_SECONDS = 5.0
 
 
 class StatusPort:
-    """Answers each path from a function; holds no state."""
+    """Answers each path from a function, a document as JSON and bytes as Prometheus' text; holds no state."""
 
-    def __init__(self, answers: Mapping[str, Callable[[], dict[str, Any]]]) -> None:
+    def __init__(self, answers: Mapping[str, Callable[[], dict[str, Any] | bytes]]) -> None:
         self._answers = answers
         self._server: asyncio.Server | None = None
 
@@ -53,10 +54,13 @@ class StatusPort:
         if method != b"GET":
             return _response("405 Method Not Allowed", {"error": "read-only"})
         body = answer()
-        return _response("503 Service Unavailable" if body.get("ready") is False else "200 OK", body)
+        is_not_ready = isinstance(body, dict) and body.get("ready") is False
+        return _response("503 Service Unavailable" if is_not_ready else "200 OK", body)
 
 
-def _response(status: str, body: dict[str, Any]) -> bytes:
-    content = orjson.dumps(body)
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
+def _response(status: str, body: dict[str, Any] | bytes) -> bytes:
+    content, type_ = (
+        (body, CONTENT_TYPE_LATEST) if isinstance(body, bytes) else (orjson.dumps(body), "application/json")
+    )
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {type_}\r\nContent-Length: {len(content)}\r\n"
     return f"{head}Connection: close\r\n\r\n".encode() + content

@@ -38,6 +38,7 @@ from pointsman.actions.effects import (
 )
 from pointsman.actions.gate import Breaker, Pass
 from pointsman.actions.listening import Look, look
+from pointsman.actions.metrics import Effects
 from pointsman.actions.outbox import Claim, Outcome
 from pointsman.actions.report import TargetReport
 from pointsman.actions.secrets import missing_secrets
@@ -61,10 +62,16 @@ class Worker:
     """One target's lanes. `figures` counts what was recorded, by state; `again` are retries, `fenced` was dropped."""
 
     def __init__(
-        self, registered: RegisteredTarget, settings: Settings, *, owner: str, threads: ThreadPoolExecutor
+        self,
+        registered: RegisteredTarget,
+        settings: Settings,
+        *,
+        owner: str,
+        threads: ThreadPoolExecutor,
+        effects: Effects,
     ) -> None:
         self.registered = registered
-        self.figures = Counter[str]()
+        self.figures, self._effects = Counter[str](), effects
         self.held: Reason | None = None
         self._settings, self._owner = settings, owner
         self._look: Look | None = None
@@ -270,12 +277,15 @@ class Worker:
             state, action = each.step.effect.state, str(each.claim.action_id)
             if each.claim.action_id not in recorded.written:
                 self.figures["fenced"] += 1
+                self._effects.fenced(self.registered.name)
                 self._log.warning("outcome dropped: another dispatcher has taken over", action=action)
             elif isinstance(each.step, Wait):
                 self.figures["again"] += 1
+                self._effects.again(self.registered.name)
                 waiting[each.step.reason.value] += 1
             else:
                 self.figures[state.value] += 1
+                self._effects.ended(each)
                 if state is not State.OBSERVED:
                     self._log.warning(
                         f"action {state.value}",

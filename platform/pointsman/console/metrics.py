@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -94,10 +94,11 @@ class StoreFigures(Collector):
 
 
 class Verdicts:
-    """What people said, through this process."""
+    """What people said through this process, and what the process takes."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         labels = ("graph", "verdict", "label")
         self._items = Counter("pointsman_reviews_decided", "Items that people decided.", labels, registry=registry)
         self._at_stake = Counter(
