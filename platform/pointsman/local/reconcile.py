@@ -11,10 +11,11 @@ from datetime import datetime
 from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
 from pointsman.graphs.definitions import Definitions
-from pointsman.local import world
+from pointsman.local import prometheus, world
 from pointsman.local.action_targets import ActionTargets
 from pointsman.local.applied import Applied
 from pointsman.local.companion_processes import CompanionProcesses
+from pointsman.local.files import write_private
 from pointsman.local.gateway import GATEWAY, Gateway
 from pointsman.local.graph_hosts import GraphHosts
 from pointsman.local.home import Home
@@ -25,7 +26,7 @@ from pointsman.local.ports import Ports
 from pointsman.local.probes import Probes
 from pointsman.local.processes import Observed
 from pointsman.local.registry_watch import RegistryWatch
-from pointsman.local.secrets import SecretStore
+from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.switching import Switches
 from pointsman.planning import Told, judge
 from pointsman.registry.port import Registry
@@ -76,11 +77,19 @@ class Reconciler:
         graphs = self._graphs.decide(applied, seen, told)
         gateway = self._gateway.decide(self._graphs.routes(), seen)
         doors = {world.API: self._api, GATEWAY: gateway}
-        self._probes.watch(hosts=self._graphs.urls(), dispatcher=self._targets.dispatcher if applied.targets else None)
+        dispatcher = self._targets.dispatcher if applied.targets else None
+        self._probes.watch(hosts=self._graphs.urls(), dispatcher=dispatcher)
+        self._let_prometheus_read(dispatcher)
         return Part(
             processes={**doors, **companions.processes, **targets.processes, **models.processes, **graphs.processes},
             told={**told, **companions.told, **graphs.told, **_broken(applied)},
         )
+
+    def _let_prometheus_read(self, dispatcher: str | None) -> None:
+        key = self._home.secrets.joinpath(*FIRST_KEY)
+        api, routes = world.api_url(self._ports), self._graphs.routes()
+        found = prometheus.configuration(api=api, dispatcher=dispatcher, routes=routes, key=key)
+        write_private(world.prometheus_config(self._home), found)
 
     def _tell_the_registry(self, applied: Applied, now: datetime) -> None:
         """What has become of the versions, as far as it is in the statuses."""

@@ -116,6 +116,11 @@ def dispatcher_spec(home: Home, ports: Ports, database_url: str) -> ProcessSpec:
     )
 
 
+def prometheus_config(home: Home) -> Path:
+    """What a Prometheus is started with that is to read what runs here."""
+    return home.config / "prometheus.yml"
+
+
 API = "pointsman-api"
 
 
