@@ -163,6 +163,7 @@ def test_metrics_say_what_waits_for_people_and_what_they_said(to_review, call, g
             for sample in family.samples
         }[f"pointsman_{name}", frozenset((graph, *labels))]
 
+    assert value("reviews_decided_total", "fraud", "true") == 0, "there before it happens"
     assert value("reviews_open") == 2
     assert value("reviews_at_stake") == 17000.5
     assert 0 < value("reviews_oldest_seconds") < 60
@@ -190,6 +191,11 @@ def test_metrics_say_what_the_ledger_lacks_and_which_action_waits(call, graph, o
     assert "pointsman_ledger_missing_leaves 3.0" in text
     assert 'pointsman_outbox{state="approved",target="accounts"} 1.0' in text
     assert 'pointsman_outbox_oldest_seconds{target="accounts"} 360' in text
+    with psycopg.connect(owner_url) as connection:
+        connection.execute("UPDATE outbox SET state = 'observed'")
+    text = call("GET", "/metrics").text
+    assert 'pointsman_outbox{state="approved",target="accounts"} 0.0' in text
+    assert 'pointsman_outbox_oldest_seconds{target="accounts"} 0.0' in text
 
 
 def test_a_body_of_one_byte_too_many_is_refused(call) -> None:

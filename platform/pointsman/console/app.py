@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 from pointsman import __version__
 from pointsman.console import dead_letters, decisions, keys, lists, reviews
-from pointsman.console.asking import Refused, TheStore
+from pointsman.console.asking import Refused, TheStore, TheVerdicts
 from pointsman.console.limits import Limits
 from pointsman.console.metrics import Verdicts, exposition
 from pointsman.console.store import NoSuchGraph, Store, Unavailable, now
@@ -93,11 +93,11 @@ def _health(app: FastAPI) -> None:
         return {"status": "ready"}
 
     @app.get("/metrics", tags=["health"], summary="Prometheus metrics", response_class=Response)
-    def metrics(store: TheStore) -> Response:
+    def metrics(store: TheStore, verdicts: TheVerdicts) -> Response:
+        for graph in store.graphs():
+            verdicts.expect(graph)
         with store.connection() as connection:
-            return Response(
-                exposition(connection, app.state.verdicts), media_type="text/plain; version=0.0.4; charset=utf-8"
-            )
+            return Response(exposition(connection, verdicts), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _errors(app: FastAPI) -> None:

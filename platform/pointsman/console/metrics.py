@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pointsman.actions.effects import State
 from pointsman.console.store import Connection, Graph
 from pointsman.reviews.queue import Item
 
@@ -33,6 +34,7 @@ WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated') GROUP BY 1
 """
 LEDGER = "SELECT size, size - coalesce((SELECT max(index) + 1 FROM ledger), 0) FROM ledger_head"
 
+WAITING = (State.APPROVED, State.LEASED, State.ATTEMPTED)
 WAITS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 259200)
 
 
@@ -60,21 +62,29 @@ class StoreFigures(Collector):
         for graph, state, reason, count in self._connection.execute(LETTERS).fetchall():
             letters.add_metric([graph, state, reason], count)
         yield letters
-        outbox = GaugeMetricFamily("pointsman_outbox", "Actions by state.", labels=["target", "state"])
-        for target, state, count in self._connection.execute(OUTBOX).fetchall():
-            outbox.add_metric([target, state], count)
-        oldest = GaugeMetricFamily(
-            "pointsman_outbox_oldest_seconds", "Age of the oldest action that is not settled.", labels=["target"]
-        )
-        for target, age in self._connection.execute(OLDEST).fetchall():
-            oldest.add_metric([target], float(age))
-        yield from (outbox, oldest)
+        yield from self._outbox()
         size = GaugeMetricFamily("pointsman_ledger_leaves", "Leaves of the ledger.")
         missing = GaugeMetricFamily("pointsman_ledger_missing_leaves", "Leaves that its head counts and it lacks.")
         for leaves, lacking in self._connection.execute(LEDGER).fetchall():
             size.add_metric([], leaves)
             missing.add_metric([], lacking)
         yield from (size, missing)
+
+    def _outbox(self) -> Iterator[Metric]:
+        """Of each target that was ever asked for anything; nothing that waits is 0, and not absent."""
+        counts = {(target, state): count for target, state, count in self._connection.execute(OUTBOX).fetchall()}
+        ages = {target: float(age) for target, age in self._connection.execute(OLDEST).fetchall()}
+        outbox = GaugeMetricFamily("pointsman_outbox", "Actions by state.", labels=["target", "state"])
+        oldest = GaugeMetricFamily(
+            "pointsman_outbox_oldest_seconds", "Age of the oldest action that is not settled.", labels=["target"]
+        )
+        targets = sorted({target for target, _ in counts})
+        waiting = {(target, state.value): 0 for target in targets for state in WAITING}
+        for (target, state), count in (waiting | counts).items():
+            outbox.add_metric([target, state], count)
+        for target in targets:
+            oldest.add_metric([target], ages.get(target, 0.0))
+        yield from (outbox, oldest)
 
     def _reviews(self) -> Iterator[Metric]:
         figures = (
@@ -115,14 +125,26 @@ class Verdicts:
             registry=registry,
         )
 
+    def expect(self, graph: Graph) -> None:
+        """Have the graph's series there before anything is said, so that the first verdict is counted too."""
+        self._seconds.labels(graph.name)
+        for verdict in graph.document.spec.review.verdicts:
+            for each in (self._items, self._at_stake):
+                each.labels(graph.name, verdict.name, _label(graph, verdict.name))
+
     def said(self, graph: Graph, items: Iterable[Item]) -> None:
         """Items have just been decided."""
-        label = graph.document.spec.label
         for item in items:
-            truth = "" if label is None else str(item["verdict"] == label.name).lower()
-            self._items.labels(graph.name, item["verdict"], truth).inc()
-            self._at_stake.labels(graph.name, item["verdict"], truth).inc(max(item["priority"] or 0.0, 0.0))
+            labels = (graph.name, item["verdict"], _label(graph, item["verdict"]))
+            self._items.labels(*labels).inc()
+            self._at_stake.labels(*labels).inc(max(item["priority"] or 0.0, 0.0))
             self._seconds.labels(graph.name).observe((item["decided_at"] - item["opened_at"]).total_seconds())
+
+
+def _label(graph: Graph, verdict: str) -> str:
+    """What the verdict says of the graph's label."""
+    label = graph.document.spec.label
+    return "" if label is None else str(verdict == label.name).lower()
 
 
 def exposition(connection: Connection, verdicts: Verdicts) -> bytes:

@@ -11,10 +11,6 @@ ALL, PEOPLE = f"sum({DECIDED % RANGE})", f"sum({GIVEN % RANGE})"
 TO_VERDICT = "sum by (le%s) (increase(pointsman_reviews_decided_seconds_bucket{$S}%s))"
 
 
-def at_stake(which: str) -> str:
-    return f"sum(increase(pointsman_graph_at_stake_total{{$S, {which}}}{RANGE}))"
-
-
 def failed(window: str, by: str = "") -> str:
     """The share of effects that were not observed; `by` are labels that stay."""
     every = f"sum {by}(increase(pointsman_effects_total{{$N}}{window}))"
@@ -59,9 +55,21 @@ NOW = Row(
 MONEY = Row(
     title="Money",
     panels=(
-        stat("Approved without people", at_stake('outcome!~"review|decline"'), unit="locale", width=6),
-        stat("Declined without people", at_stake('outcome="decline"'), unit="locale", width=6),
-        stat("Given to people", at_stake('outcome="review"'), unit="locale", width=6),
+        stat(
+            "Decided, by outcome",
+            f"sum by (outcome) (increase(pointsman_graph_at_stake_total{{$S}}{RANGE}))",
+            "{{outcome}}",
+            unit="locale",
+            width=12,
+            meaning="Over the time shown. What review.priority of the graph names, added up: an amount, in the unit of the events",
+        ),
+        stat(
+            "Caught by people",
+            f'sum(increase(pointsman_reviews_decided_at_stake_total{{$S, label="true"}}{RANGE}))',
+            unit="locale",
+            width=6,
+            meaning="Over the time shown: of items whose verdict says that the label is true",
+        ),
         stat(
             "Waits for people now",
             "sum(max by (namespace, graph) (pointsman_reviews_at_stake{$S}))",
@@ -76,7 +84,7 @@ MONEY = Row(
             unit="locale",
             stacked=True,
             width=12,
-            meaning="In an hour. What review.priority of the graph names, added up: an amount, in the unit of the events",
+            meaning="In an hour",
         ),
         lines(
             "By verdict",

@@ -90,7 +90,11 @@ THROUGHPUT = Row(
         ),
         lines(
             "Events of a batch",
-            quantiles("pointsman_graph_batch_events_bucket{$S}", "graph", "{{graph}}", 0.5, 0.95),
+            {
+                "mean {{graph}}": "sum by (graph) (rate(pointsman_graph_batch_events_sum{$S}$R)) / "
+                "sum by (graph) (rate(pointsman_graph_batch_events_count{$S}$R))",
+                **quantiles("pointsman_graph_batch_events_bucket{$S}", "graph", "{{graph}}", 0.95),
+            },
             meaning="Batches follow the load: more to do, larger batches, less time an event",
         ),
     ),

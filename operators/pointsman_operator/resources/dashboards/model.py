@@ -14,6 +14,7 @@ from pointsman_operator.resources.dashboards.panels import (
     quantiles,
     query,
     stat,
+    table,
 )
 from pointsman_operator.resources.monitoring.graph_alerts import drift
 
@@ -175,6 +176,7 @@ MODELS = Row(
             ),
             unit="s",
             limits=PROMISED,
+            width=12,
             meaning="A call is a whole batch. Promised: p50 50 ms, p95 200 ms",
         ),
         lines(
@@ -183,16 +185,19 @@ MODELS = Row(
                 "{{graph}} {{node}} v{{version}}": "sum by (graph, node, version) (rate(pointsman_graph_model_rows_total{$S}$R))",
                 "no answer {{graph}} {{node}}": "sum by (graph, node) (rate(pointsman_graph_model_failures_total{$S}$R))",
             },
+            width=12,
             meaning="A second",
         ),
-        Panel(
-            title="What decides",
-            queries=(
-                query("max by (namespace, graph, revision) (pointsman_graph_revision_info{$S})", now=True),
-                query("max by (graph, node, model, version) (pointsman_graph_model_rows_total{$S})", now=True),
-            ),
-            kind="table",
-            meaning="The revision, and of each node the model's version and the rows that it has scored",
+        table(
+            "Versions, and the rows that each has scored",
+            "max by (graph, node, model, version) (pointsman_graph_model_rows_total{$S})",
+            width=12,
+        ),
+        table(
+            "Revisions",
+            "max by (namespace, graph, revision) (pointsman_graph_revision_info{$S})",
+            width=12,
+            meaning="What decides; two while one host takes over from another",
         ),
     ),
 )

@@ -77,9 +77,14 @@ def lines(title: str, expressions: Mapping[str, str], **more: Any) -> Panel:
     return Panel(title=title, queries=queries, **more)
 
 
-def stat(title: str, expression: str, **more: Any) -> Panel:
-    """One figure as it is now."""
-    return Panel(title=title, queries=(query(expression, now=True),), kind="stat", **{"width": 4, **more})
+def stat(title: str, expression: str, legend: str = "", **more: Any) -> Panel:
+    """A figure as it is now; one each where the expression has several."""
+    return Panel(title=title, queries=(query(expression, legend, now=True),), kind="stat", **{"width": 4, **more})
+
+
+def table(title: str, expression: str, **more: Any) -> Panel:
+    """Labels, and a figure for each."""
+    return Panel(title=title, queries=(query(expression, now=True),), kind="table", **more)
 
 
 def quantiles(metric: str, by: str, legend: str, *shares: float) -> dict[str, str]:
@@ -161,6 +166,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
     if panel.most is not None:
         defaults["max"] = panel.most
     options, more = kinds[panel.kind](panel)
+    without_time = [{"id": "organize", "options": {"excludeByName": {"Time": True}}}] if panel.kind == "table" else []
     return {
         "type": panel.kind,
         "title": panel.title,
@@ -169,6 +175,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "targets": [_target(number, query, panel) for number, query in enumerate(panel.queries)],
         "fieldConfig": {"defaults": defaults | more, "overrides": []},
         "options": options,
+        "transformations": without_time,
     }
 
 

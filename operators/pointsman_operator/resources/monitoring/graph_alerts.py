@@ -180,7 +180,9 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         name="PointsmanNoDispatcher",
-        expression="count by (namespace) (pointsman_outbox_oldest_seconds) unless count by (namespace) (pointsman_target_held)",
+        expression=(
+            "max by (namespace) (pointsman_outbox_oldest_seconds) > 0 unless count by (namespace) (pointsman_target_held)"
+        ),
         for_="2m",
         severity="critical",
         summary="Actions wait and no dispatcher carries them out",
