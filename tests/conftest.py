@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from harness.kafka import Broker
 
 EXAMPLE = Path(__file__).parent.parent / "manifests" / "examples" / "fraud"
 
@@ -71,6 +75,21 @@ class Server:
         )
         with Publisher(self.url, experiment) as publisher:
             return publisher.publish(name, folder, description, alias=alias)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Kafka broker; in CI it must be, elsewhere its tests are skipped where Java or Maven is missing."""
+    from harness.kafka import broker
+    from pointsman_images.cache import Missing
+
+    try:
+        with broker(tmp_path_factory.mktemp("kafka"), print) as running:
+            yield running
+    except Missing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no broker: {missing}", pytrace=False)
+        pytest.skip(f"NOT TESTED: {missing}")
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,11 @@ from pointsman.actions import plan as target_plan
 from pointsman.actions.report import TargetReport
 from pointsman.api.conditions import find
 from pointsman.api.documents import load
+from pointsman.api.event_stream import EventStream
+from pointsman.api.reasons import Reason
 from pointsman.features import plan as view_plan
 from pointsman.ingest import plan as stream_plan
+from pointsman.ingest.report import SourceReport
 from pointsman.planning import Told
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
@@ -23,7 +26,8 @@ STREAM = stream_plan.Observed(
     generation=2,
     version="sha256:ab",
     broken=None,
-    sources_elsewhere={"Kafka": "choose HTTP"},
+    sources_elsewhere={"SQL": "choose HTTP"},
+    readers={},
 )
 VIEW = view_plan.Observed(view=KINDS["FeatureView"], generation=2, stream_exists=True, version="sha256:cd", broken=None)
 TARGET = target_plan.Observed(
@@ -46,7 +50,7 @@ def ready(told: Told) -> tuple[str, str, str]:
 def test_a_stream_whose_contract_compiles_is_ready_with_its_version() -> None:
     told = stream_plan.decide(STREAM)
     assert ready(told) == ("True", "Ready", "")
-    assert told.fields == {"contractVersion": "sha256:ab"}
+    assert told.fields == {"contractVersion": "sha256:ab", "lag": None, "deadLetters": None}
 
 
 def test_a_stream_whose_contract_does_not_compile_says_why() -> None:
@@ -54,12 +58,75 @@ def test_a_stream_whose_contract_does_not_compile_says_why() -> None:
     assert ready(told) == ("False", "InvalidSpec", 'spec.id: no field is called "x"')
 
 
-def test_a_source_that_is_not_read_here_is_refused_with_the_way_out() -> None:
+def from_source(**source: Any) -> EventStream:
     document = KINDS["EventStream"].document()
-    document["spec"]["source"] = {"type": "Kafka", "kafka": {"bootstrapServers": ["b:9092"], "topic": "t"}}
-    kafka = type(KINDS["EventStream"]).model_validate(document)
-    told = stream_plan.decide(replace(STREAM, stream=kafka))
-    assert ready(told) == ("False", "NotHonouredHere", 'spec.source.type: "Kafka" is not read here: choose HTTP')
+    document["spec"]["source"] = source
+    return EventStream.model_validate(document)
+
+
+KAFKA = replace(
+    STREAM,
+    stream=from_source(type="Kafka", kafka={"bootstrapServers": ["b:9092"], "topic": "t"}),
+    readers={"fraud": SourceReport(reached=True, lag=0, dead_letters=0)},
+)
+
+
+def test_a_source_that_is_not_read_here_is_refused_with_the_way_out() -> None:
+    sql = {"url": {"secretKeyRef": {"name": "db", "key": "url"}}, "table": "t", "cursor": "id"}
+    told = stream_plan.decide(replace(STREAM, stream=from_source(type="SQL", sql=sql)))
+    assert ready(told) == ("False", "NotHonouredHere", 'spec.source.type: "SQL" is not read here: choose HTTP')
+
+
+def test_a_format_that_no_world_reads_yet_is_refused_with_the_way_out() -> None:
+    avro = {"bootstrapServers": ["b:9092"], "topic": "t", "format": "Avro", "schemaRegistry": "http://r"}
+    told = stream_plan.decide(replace(KAFKA, stream=from_source(type="Kafka", kafka=avro)))
+    message = 'spec.source.kafka.format: "Avro" is not read yet: write events as JSON'
+    assert ready(told) == ("False", "NotHonouredHere", message)
+
+
+@pytest.mark.parametrize(
+    ("reports", "expected"),
+    [
+        ({}, ("Unknown", "NothingWatches")),
+        ({"a": None}, ("Unknown", "Progressing")),
+        ({"a": SourceReport()}, ("Unknown", "Progressing")),
+        ({"a": SourceReport(reached=True, lag=3)}, ("True", "Ready")),
+        ({"a": SourceReport(reached=True), "b": None}, ("Unknown", "Progressing")),
+        ({"a": SourceReport(reached=True, paused="full", pause=Reason.ReviewQueueFull)}, ("True", "Ready")),
+        ({"a": SourceReport(reason=Reason.TopicNotFound, cause="no topic")}, ("False", "TopicNotFound")),
+        ({"a": None, "b": SourceReport(reason=Reason.SourceUnreachable, cause="c")}, ("False", "SourceUnreachable")),
+    ],
+    ids=[
+        "one that no graph uses is waited for",
+        "so is one whose host says nothing",
+        "and one whose host has not looked yet",
+        "one that is reached is Ready, whatever its lag",
+        "every graph must have reached it",
+        "one that is read no further for a while is still Ready",
+        "one without its topic is not",
+        "what is wrong comes before what is waited for",
+    ],
+)
+def test_a_source_is_as_those_who_read_it_say(reports: Any, expected: tuple[str, str]) -> None:
+    assert ready(stream_plan.decide(replace(KAFKA, readers=reports)))[:2] == expected
+
+
+def test_a_stream_says_who_reads_no_further_and_why() -> None:
+    paused = SourceReport(reached=True, paused="20 items wait for people", pause=Reason.ReviewQueueFull)
+    found = find(stream_plan.decide(replace(KAFKA, readers={"fraud": paused})).conditions, "Reading")
+    assert found is not None
+    assert (found.status, found.reason.value, found.message) == (
+        "False",
+        "ReviewQueueFull",
+        'DecisionGraph "fraud" reads no further: 20 items wait for people',
+    )
+
+
+def test_a_stream_tells_its_longest_lag_and_all_dead_letters_in_two_digits() -> None:
+    reports = {"a": SourceReport(lag=12_345, dead_letters=7), "b": SourceReport(lag=99, dead_letters=3)}
+    fields = stream_plan.decide(replace(KAFKA, readers=reports)).fields
+    assert (fields["lag"], fields["deadLetters"]) == (12_000, 10)
+    assert [stream_plan.shown(count) for count in (0, 7, 99, 105, 9_999)] == [0, 7, 99, 100, 10_000]
 
 
 def test_a_view_needs_its_stream_and_says_which() -> None:

@@ -14,6 +14,7 @@ from pointsman.graphs import pod
 from pointsman.graphs.plan import HostState
 from pointsman.graphs.references import Placement
 from pointsman.graphs.resolve import ResolvedModel
+from pointsman.ingest.report import SourceReport
 from pointsman.planning import Told
 from pointsman_operator import names
 from pointsman_operator.causes.cause import Cause, condition, last_line
@@ -136,6 +137,17 @@ def is_unheard(graph: DecisionGraph, seen: SeenNamespace, status: Raw) -> bool:
 def draining(status: Raw) -> dict[str, datetime]:
     """The shapes that decisions have left, and when."""
     return {str(each["shape"]): datetime.fromisoformat(str(each["since"])) for each in status.get("draining", ())}
+
+
+def sources(seen: SeenNamespace) -> dict[str, SourceReport | None]:
+    """By graph, what the host that reads its stream's source says of it. Hosts that stand by say nothing."""
+    said = dict[str, SourceReport | None]()
+    for kind in (RAY_SERVICE, DEPLOYMENT):
+        for raw in seen.of(kind):
+            answer, graph = seen.hosts.get(raw["metadata"]["name"]), raw["metadata"].get("labels", {}).get(names.GRAPH)
+            if answer is not None and answer.status == 200 and graph is not None and answer.body.get("source"):
+                said[graph] = SourceReport.model_validate(answer.body["source"])
+    return said
 
 
 def _host(graph: DecisionGraph, shape: str, seen: SeenNamespace, status: Raw) -> HostState:

@@ -26,6 +26,7 @@ from pointsman_operator.graphs.decide import decide
 from pointsman_operator.graphs.documents import Documents
 from pointsman_operator.graphs.installation import platform
 from pointsman_operator.graphs.keys import Keys
+from pointsman_operator.graphs.observe import sources
 from pointsman_operator.graphs.seen import DOCUMENTS, SeenNamespace, Unknown
 from pointsman_operator.graphs.signatures import Signatures
 from pointsman_operator.graphs.situation import Decision, Situation
@@ -42,7 +43,7 @@ REFUSED_SECONDS = 5.0
 """Before what the API server has refused is tried again"""
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in DOCUMENTS}
 SOURCES_ELSEWHERE: Mapping[str, str] = dict.fromkeys(
-    ("Kafka", "Files", "SQL"), "choose HTTP, and post events to the graph"
+    ("Files", "SQL"), "choose HTTP, and post events to the graph, or Kafka"
 )
 
 
@@ -127,7 +128,7 @@ class NamespaceReconciler:
             platform=platform(self._settings, seen.installed),
             drain=timedelta(seconds=self._settings.drain_seconds),
             checked=lambda resolved: self._checked(resolved, seen),
-            definitions=definitions.decide(read),
+            definitions=definitions.decide(read, sources(seen)),
         )
 
     def _checked(self, resolved: ResolvedGraph, seen: SeenNamespace) -> tuple[GraphProblem, ...]:

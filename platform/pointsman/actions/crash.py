@@ -21,6 +21,8 @@ POINTS = (
     "before-expire",
     "after-expire",
 )
+COMMIT_POINTS = ("before-commit", "after-commit")
+"""Of a graph's host: a batch is decided and not written, written and told to nobody"""
 
 _POINT, _, _COUNT = os.environ.get("POINTSMAN_CRASH_AT", "").partition(":")
 _left = int(_COUNT or 1)

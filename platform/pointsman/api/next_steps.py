@@ -76,6 +76,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "ContractValid": NOTHING,
         "SourceReachable": NOTHING,
         "SourceUnreachable": "Start the source, or correct its address in spec.source.",
+        "SourceRefusesUs": "Correct the user or the secret that spec.source names, or give the user the right to read.",
+        "TopicNotFound": "Create the topic, or correct spec.source.kafka.topic: it is read as soon as it is there.",
         "Lagging": "Give the graph more workers, or send fewer events.",
         # Graphs
         "WaitingForStream": "Explain the EventStream: it says what it needs.",

@@ -100,6 +100,8 @@ class Reason(StrEnum):
     ContractValid = "ContractValid", "The contract is valid and in force."
     SourceReachable = "SourceReachable", "Events can be read from the source."
     SourceUnreachable = "SourceUnreachable", "The source does not answer."
+    SourceRefusesUs = "SourceRefusesUs", "The source does not accept our credentials, or what they may read."
+    TopicNotFound = "TopicNotFound", "The source answers and does not have the topic."
     Lagging = "Lagging", "Events arrive faster than they are committed."
 
     # Graphs

@@ -10,9 +10,9 @@ import numpy as np
 
 from pointsman.api.reasons import Reason
 from pointsman.columns import Column
-from pointsman.decisions.record import DeadLetter, Events, KnownDecision
+from pointsman.decisions.record import DeadLetter, Events, KnownDecision, Place
 from pointsman.graphs.compile import CompiledGraph
-from pointsman.graphs.contract import Contract
+from pointsman.graphs.contract import Contract, Unread
 from pointsman.graphs.identity import canonical, dead_letter_id, decision_ids, digest
 
 Known = Callable[[Sequence[bytes]], Mapping[bytes, KnownDecision]]
@@ -57,14 +57,25 @@ def stored_events(contract: Contract, rows: Sequence[object], columns: Mapping[s
     )
 
 
-def accept(graph: CompiledGraph, rows: Sequence[object], known: Known, *, source: str, arrived: int) -> Accepted:
-    """Read the contract, name every event, and find what repeats or contradicts an event seen before."""
+def accept(
+    graph: CompiledGraph,
+    rows: Sequence[object],
+    known: Known,
+    *,
+    source: str,
+    arrived: int,
+    read: Callable[[int], Place | None] = lambda row: None,
+) -> Accepted:
+    """Read the contract, name every event, and find what repeats or contradicts an event seen before.
+
+    `read` says where a row was read, if it was not sent.
+    """
     contract, uid = graph.contract, graph.resolved.graph_uid
     batch = contract.read(rows, arrived=arrived)
     dead = {
         broken.row: _dead_letter(
             uid, source, _id_of(rows[broken.row], contract.id), rows[broken.row], broken.reason, broken.place,
-            broken.message,
+            broken.message, read(broken.row),
         )
         for broken in batch.broken
     }  # fmt: skip
@@ -86,7 +97,9 @@ def accept(graph: CompiledGraph, rows: Sequence[object], known: Known, *, source
             if before != events.digests[index]:
                 event_id = events.ids[index]
                 message = f'another event was recorded with the id "{event_id}"'
-                dead[row] = _dead_letter(uid, source, event_id, rows[row], Reason.EventConflict, contract.id, message)
+                dead[row] = _dead_letter(
+                    uid, source, event_id, rows[row], Reason.EventConflict, contract.id, message, read(row)
+                )
             elif earlier is not None:
                 recorded[row] = (id_, earlier)
             else:
@@ -115,14 +128,26 @@ def _id_of(row: object, field: str) -> str | None:
 
 
 def _dead_letter(
-    graph_uid: UUID, source: str, event_id: str | None, row: object, reason: Reason, place: str, message: str
+    graph_uid: UUID,
+    source: str,
+    event_id: str | None,
+    row: object,
+    reason: Reason,
+    place: str,
+    message: str,
+    read: Place | None,
 ) -> DeadLetter:
-    body = canonical(row)
+    """Named by the event's id, else by where it was read: what is read there again is the same dead letter."""
+    body = canonical(row.content if isinstance(row, Unread) else row)
+    if read is not None:
+        source = read.source
+    name = event_id or ("" if read is None else str(read.offset))
     return DeadLetter(
-        dead_letter_id=dead_letter_id(graph_uid, source, event_id or "", digest(body)),
+        dead_letter_id=dead_letter_id(graph_uid, source, name, digest(body)),
         event_id=event_id,
         reason=reason,
         place=place,
         message=message,
         body=body,
+        read=read,
     )

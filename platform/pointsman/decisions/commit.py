@@ -8,7 +8,7 @@ committer never takes the graph back, and none takes it from one whose turn came
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID, uuid4
@@ -17,6 +17,8 @@ import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
+from pointsman.actions.crash import crash_point
+from pointsman.decisions.offsets import Offsets
 from pointsman.decisions.record import ActionRow, DeadLetter, Events, KnownDecision, Records, ReviewRow
 from pointsman.ledger.append import committed
 from pointsman.store import arrays
@@ -35,8 +37,14 @@ ADVANCE = """
 UPDATE graph_heads SET next_seq = next_seq + %s, received = received + %s, duplicates = duplicates + %s
 WHERE graph_uid = %s AND epoch = %s AND next_seq = %s
 """
+HELD = "SELECT FROM graph_heads WHERE graph_uid = %s AND epoch = %s FOR SHARE"
 KNOWN = "SELECT decision_id, event_digest, day FROM decision_keys WHERE decision_id = ANY($1)"
-COMMIT = f"SELECT pointsman_commit({', '.join(f'${number}' for number in range(1, 27))})"
+OFFSETS = "SELECT source, partition, next_offset FROM source_offsets WHERE graph_uid = %s"
+BEGIN_SOURCE = """
+INSERT INTO source_offsets (graph_uid, source, partition, next_offset)
+SELECT %s, %s, p.* FROM unnest(%s::int[], %s::bigint[]) AS p ON CONFLICT DO NOTHING
+"""
+COMMIT = f"SELECT pointsman_commit({', '.join(f'${number}' for number in range(1, 28))})"
 EVENTS = """
 INSERT INTO events (day, stream_uid, history_position, event_id, digest, body, event_time, known_at)
 SELECT $1, $2, $3 + e.number - 1, e.event_id, e.digest, e.body, e.event_time, e.known_at
@@ -66,6 +74,8 @@ class Commit:
     decided_at: datetime
     revision: str
     source: str
+    offsets: Offsets
+    """How far its sources are read with it."""
 
 
 class Committer:
@@ -137,6 +147,23 @@ class Committer:
         """Record which revision decides from here on. A committer that is fenced records nothing."""
         self.connection.execute(SERVES, (revision, self._graph_uid, self.epoch, revision))
 
+    def offsets(self) -> Offsets:
+        """How far the graph's sources are read."""
+        rows = self.connection.execute(OFFSETS, (self._graph_uid,)).fetchall()
+        return {(source, partition): offset for source, partition, offset in rows}
+
+    def begin(self, source: str, starts: Mapping[int, int]) -> Offsets:
+        """Record where partitions of a source begin that the graph does not know yet; how far all of them are read.
+
+        Raises Fenced when another committer has taken over.
+        """
+        with self.connection.transaction():
+            if self.connection.execute(HELD, (self._graph_uid, self.epoch)).fetchone() is None:
+                raise Fenced(f"epoch {self.epoch} of graph {self._graph_uid} is over")
+            asked = (self._graph_uid, source, list(starts), list(starts.values()))
+            self.connection.execute(BEGIN_SOURCE, asked)
+            return self.offsets()
+
     def known(self, decision_ids: Sequence[bytes]) -> dict[bytes, KnownDecision]:
         """Which of these decisions are recorded already."""
         if self._known is None:
@@ -156,6 +183,7 @@ class Committer:
         """
         if self._commit is None:
             raise psycopg.OperationalError(NOT_CONNECTED)
+        crash_point("before-commit")
         day, decisions, events = batch.decided_at.date(), batch.records.decisions, batch.events
         done = self._commit.run(
             [
@@ -180,10 +208,12 @@ class Committer:
                 arrays.json(_actions(batch.records.actions)),
                 arrays.json(_reviews(batch.records.reviews)),
                 arrays.json(_dead_letters(batch.dead_letters)),
+                arrays.json(_offsets(batch.offsets)),
             ]
         )
         if done.get_value(0, 0) != TRUE:
             raise Fenced(f"epoch {self.epoch} of graph {self._graph_uid} is over")
+        crash_point("after-commit")
         self._days.add(day)
         self.next_seq = batch.first_seq + len(decisions)
 
@@ -258,7 +288,13 @@ def _dead_letters(letters: Sequence[DeadLetter]) -> bytes | None:
             "place": each.place,
             "message": each.message,
             "body": b64encode(each.body).decode(),
+            **({} if each.read is None else {"read_from": each.read.source, "read_at": each.read.offset}),
         }
         for each in letters
     ]
+    return orjson.dumps(rows) if rows else None
+
+
+def _offsets(offsets: Offsets) -> bytes | None:
+    rows = [{"read_from": source, "part": part, "next_offset": at} for (source, part), at in offsets.items()]
     return orjson.dumps(rows) if rows else None

@@ -23,6 +23,7 @@ from pointsman.api.reasons import Reason
 from pointsman.decisions.accept import Accepted, accept, event_columns, stored_events
 from pointsman.decisions.commit import Commit, Committer, Fenced
 from pointsman.decisions.list_store import ListReader
+from pointsman.decisions.offsets import Misplaced, Offsets, Places, Stretch, moved
 from pointsman.decisions.queries import answers_of
 from pointsman.decisions.record import Decisions, KnownDecision, Records, records
 from pointsman.decisions.stats import NOTHING, Stats, Tally, tally
@@ -38,7 +39,9 @@ log = structlog.get_logger()
 Answer = dict[str, Any]
 """What one event is told: its decision, or why it went to the dead letter."""
 
+OPEN_LETTERS = "SELECT count(*) FROM (SELECT FROM dead_letters WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
 OPEN_REVIEWS = "SELECT count(*) FROM (SELECT FROM reviews WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
+LETTERS_COUNTED = 10_000
 RETRY_SECONDS = 0.2
 
 
@@ -52,11 +55,15 @@ class Superseded(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """Events that came in together. `arrived` is on the monotonic clock; only a synchronous caller has a deadline."""
+    """Events that came in together. `arrived` is on the monotonic clock; only a synchronous caller has a deadline.
+
+    `read` says where they were read, if they were not sent.
+    """
 
     events: Sequence[object]
     arrived: float
     synchronous: bool
+    read: Stretch | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +116,7 @@ class Engine:
         self._state = GraphState(graph.views)
         self._lists = ListReader(graph.resolved.graph_uid)
         self._next_seq = -1
+        self._offsets = Offsets()
         self._era = 0
         self._in_flight: Decided | None = None
         self._broken = False
@@ -130,6 +138,12 @@ class Engine:
         row = self._committer.lookups.execute(
             OPEN_REVIEWS, (self.graph.resolved.graph_uid, self.graph.max_open_reviews)
         ).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def open_dead_letters(self) -> int:
+        """How many dead letters are open, counted up to LETTERS_COUNTED. Raises psycopg.OperationalError."""
+        asked = (self.graph.resolved.graph_uid, LETTERS_COUNTED)
+        row = self._committer.lookups.execute(OPEN_LETTERS, asked).fetchone()
         return 0 if row is None else int(row[0])
 
     def open(self) -> None:
@@ -162,11 +176,35 @@ class Engine:
         """Whether no other host has taken the graph over. Raises psycopg.OperationalError."""
         return self._committer.holds()
 
+    def offsets(self) -> Offsets:
+        """How far the graph's sources are read and decided. Call it, and `begin_source`, between two batches.
+
+        Raises StoreUnavailable or Fenced.
+        """
+        if self._broken or self._in_flight is not None:
+            self._recover(time.monotonic() + self._patience)
+        return dict(self._offsets)
+
+    def begin_source(self, source: str, starts: Mapping[int, int]) -> None:
+        """Begin partitions at these offsets, of those that the graph does not know yet. It is durable.
+
+        Raises psycopg.OperationalError while the store is away, or Fenced.
+        """
+        try:
+            self._offsets = self._committer.begin(source, starts)
+        except psycopg.OperationalError:
+            self._broken = True
+            raise
+        except Fenced as error:
+            self._fenced = error
+            raise
+
     def process(self, submissions: Sequence[Submission]) -> list[list[Answer]]:
         """Decide the events of all submissions as one batch and commit; one answer for each event, in order.
 
-        Raises StoreUnavailable when the store stayed away, Fenced when another host has taken the graph over. Sending
-        the same events again is always safe. A batch that `decide` was given and `commit` not yet is superseded.
+        Raises StoreUnavailable when the store stayed away, Fenced when another host has taken the graph over, Misplaced
+        where events were not read where the graph stands. Sending the same events again is always safe. A batch that
+        `decide` was given and `commit` not yet is superseded.
         """
         give_up_at = time.monotonic() + self._patience
         while True:
@@ -195,6 +233,7 @@ class Engine:
             raise
         self._state.commit()
         self._next_seq += len(decided.batch.records.decisions)
+        self._offsets.update(decided.batch.offsets)
         self._in_flight = decided
         return decided
 
@@ -251,7 +290,9 @@ class Engine:
     def _decided(self, submissions: Sequence[Submission]) -> Decided:
         lap, now = _Laps(self.stats), self._clock()
         rows = [event for each in submissions for event in each.events]
-        accepted = accept(self.graph, rows, self._known, source=self._source, arrived=_microseconds(now))
+        offsets = moved(self._offsets, [each.read for each in submissions])
+        places = Places([(len(each.events), each.read) for each in submissions])
+        accepted = accept(self.graph, rows, self._known, source=self._source, arrived=_microseconds(now), read=places)
         lap("contract", len(rows))
         written, counted = self._decide(submissions, accepted, now, lap)
         return Decided(
@@ -267,6 +308,7 @@ class Engine:
                 decided_at=now,
                 revision=self.graph.resolved.revision,
                 source=self._source,
+                offsets=offsets,
             ),
             tally=counted,
             era=self._era,
@@ -358,6 +400,7 @@ class Engine:
                 self._era += 1
                 self._in_flight = None
                 self._next_seq = self._committer.next_seq
+                self._offsets = self._committer.offsets()
                 self._state = self._caught_up(self._warm or Warm(self.graph))
                 self._warm, self._broken = None, False
                 return
@@ -388,4 +431,14 @@ def _microseconds(moment: datetime) -> int:
     return int(moment.timestamp() * 1_000_000)
 
 
-__all__ = ["Answer", "Decided", "Engine", "Fenced", "Stats", "StoreUnavailable", "Submission", "Superseded"]
+__all__ = [
+    "Answer",
+    "Decided",
+    "Engine",
+    "Fenced",
+    "Misplaced",
+    "Stats",
+    "StoreUnavailable",
+    "Submission",
+    "Superseded",
+]

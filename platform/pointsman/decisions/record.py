@@ -93,8 +93,16 @@ class ReviewRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where in a source an event was read."""
+
+    source: str
+    offset: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeadLetter:
-    """What broke the contract, or contradicts an event of the same id."""
+    """What broke the contract, or contradicts an event of the same id. `read` is None where it was sent to us."""
 
     dead_letter_id: UUID
     event_id: str | None
@@ -102,6 +110,7 @@ class DeadLetter:
     place: str
     message: str
     body: bytes
+    read: Place | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,6 +32,15 @@ class InvalidContract(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unread:
+    """A record of a source that holds no event: it stands in a batch where the event would. `content` is kept of it."""
+
+    reason: Reason
+    message: str
+    content: str | Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Broken:
     """An event that does not hold its contract, with its first violation in the order of the fields.
 
@@ -186,6 +195,8 @@ def _objects(
         if isinstance(row, dict):
             events.append(row)
             positions.append(at)
+        elif isinstance(row, Unread):
+            broken[at] = Broken(row=at, reason=row.reason, place="", message=row.message)
         else:
             message = f"an event is a JSON object, not {kind_of(row)}"
             broken[at] = Broken(row=at, reason=Reason.NotAnObject, place="", message=message)

@@ -11,6 +11,7 @@ from pointsman.features.definition import InvalidView, compile_view
 from pointsman.graphs.contract import InvalidContract, compile_contract
 from pointsman.graphs.documents import GraphDocuments, Key
 from pointsman.ingest import plan as stream_plan
+from pointsman.ingest.report import SourceReport
 from pointsman.planning import Told
 
 _Known = dict[tuple[object, ...], tuple[str | None, str | None]]
@@ -26,8 +27,8 @@ class Definitions:
         self._sources_elsewhere = sources_elsewhere
         self._compiled: _Known = {}
 
-    def decide(self, documents: GraphDocuments) -> dict[Key, Told]:
-        """What the statuses of all streams and views are to say."""
+    def decide(self, documents: GraphDocuments, reports: Mapping[str, SourceReport | None]) -> dict[Key, Told]:
+        """What the statuses of all streams and views are to say; `reports` is what graphs' hosts say of their sources."""
         told, before = dict[Key, Told](), self._compiled
         self._compiled = {}
         for name, stream in documents.streams.items():
@@ -39,6 +40,11 @@ class Definitions:
                     version=version,
                     broken=broken,
                     sources_elsewhere=self._sources_elsewhere,
+                    readers={
+                        graph: reports.get(graph)
+                        for graph, each in sorted(documents.graphs.items())
+                        if each.spec.event_stream_ref.name == name
+                    },
                 )
             )
         for name, view in documents.views.items():

@@ -16,6 +16,7 @@ from pointsman.graphs.compile import GraphProblem
 from pointsman.graphs.plan import HostState, Wanted
 from pointsman.graphs.references import Placement
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
+from pointsman.ingest.report import SourceReport
 from pointsman.local import world
 from pointsman.local.applied import Applied
 from pointsman.local.files import write_private
@@ -64,6 +65,10 @@ class GraphHosts:
     def urls(self) -> frozenset[str]:
         """Where the hosts answer that run or are to run."""
         return frozenset(world.graph_url(self._ports, name) for name in self._resolved)
+
+    def sources(self) -> dict[str, SourceReport | None]:
+        """By graph, what its host says of the source that it reads."""
+        return {name: self._probes.host(world.graph_url(self._ports, name)).source for name in self._resolved}
 
     def routes(self) -> tuple[Route, ...]:
         """Where the hosts take decisions that run or are to run."""
@@ -218,6 +223,7 @@ class GraphHosts:
                 "controlToken": self._control_token(),
                 "rayTempDir": str(self._home.ray(name)),
                 "follow": False,  # it is switched by a request, which says at once what is refused
+                "secretsFolder": str(self._home.secrets),
                 "resolved": resolved.model_dump(mode="json", by_alias=True, exclude_none=True),
             },
         )

@@ -15,6 +15,7 @@ import httpx2
 from pydantic import ValidationError
 
 from pointsman.actions.report import Report, TargetReport
+from pointsman.ingest.report import SourceReport
 
 AGAIN_SECONDS = 1.0
 """Between two questions to one of them."""
@@ -29,6 +30,8 @@ class HostAnswer:
     cause: str = ""
     listens: str | None = None
     """host:port at which the replica itself was asked, whatever stands before it"""
+    source: SourceReport | None = None
+    """how it reads its source; None where events are sent to it"""
 
 
 class Probes:
@@ -85,7 +88,9 @@ class Probes:
             response = await self._client.get(f"{url}/-/ready")
             body = response.json()
             if response.status_code == 200:
-                return HostAnswer(revision=str(body["revision"]), listens=body.get("listens"))
+                return HostAnswer(
+                    revision=str(body["revision"]), listens=body.get("listens"), source=_source(body.get("source"))
+                )
             return HostAnswer(cause=str(body.get("message", "")))
         except (httpx2.HTTPError, ValueError, KeyError, AttributeError):
             return HostAnswer()
@@ -100,3 +105,7 @@ class Probes:
                     self._targets = told
                     self._changed()
             await asyncio.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
+
+
+def _source(said: object) -> SourceReport | None:
+    return None if said is None else SourceReport.model_validate(said)

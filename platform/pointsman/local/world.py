@@ -30,7 +30,7 @@ GRAPHS_SET_ASIDE: Mapping[str, str] = MappingProxyType(
     }
 )
 SOURCES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("Kafka", "Files", "SQL"), "choose HTTP, and post events to the graph")
+    dict.fromkeys(("Files", "SQL"), "choose HTTP, and post events to the graph, or Kafka")
 )
 APPROVALS_HERE = False
 

@@ -27,6 +27,7 @@ _VARIABLES: Mapping[str, str] = MappingProxyType(
         "modelsFolder": pod.MODELS,
         "hostName": pod.HOST,
         "address": pod.ADDRESS,
+        "secretsFolder": pod.SECRETS,
     }
 )
 
@@ -44,6 +45,7 @@ class HostConfig(BaseModel):
     )
     require_keys: bool = Field(default=True, description="whether events are taken with an API key only")
     resolved: ResolvedGraph
+    secrets_folder: Path | None = Field(default=None, description="where secrets lie, as <name>/<key>")
     standby: bool = Field(
         default=False, description="whether the graph is left to the host that has it until a decision is asked for"
     )

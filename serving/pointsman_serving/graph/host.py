@@ -21,18 +21,21 @@ import psycopg
 import structlog
 
 from pointsman.decisions.commit import Committer
-from pointsman.decisions.engine import Answer, Engine, Fenced, StoreUnavailable
+from pointsman.decisions.engine import Answer, Engine, Fenced, StoreUnavailable, Submission
+from pointsman.decisions.offsets import Offsets
 from pointsman.decisions.queries import record_revision, recorded_revision
 from pointsman.decisions.turns import Turn, take_turn
 from pointsman.governance.keyring import Keyring
 from pointsman.governance.keys import Key, all_keys
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
+from pointsman.ingest.report import SourceReport
 from pointsman.store.database import connect
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.metrics import Observed
 from pointsman_serving.graph.model_files import ModelFiles
 from pointsman_serving.graph.queue import DecisionQueue, Overloaded
 from pointsman_serving.graph.revision import Prepared, RevisionRefused, prepare
+from pointsman_serving.graph.source_reader import SourceReader, reader_of
 
 log = structlog.get_logger()
 
@@ -74,6 +77,7 @@ class Readiness:
     probed: bool
     refused: RevisionRefused | None
     models: Mapping[str, ResolvedModel]
+    source: SourceReport | None
 
 
 class GraphHost:
@@ -98,6 +102,7 @@ class GraphHost:
         self._tasks = list[asyncio.Task[None]]()
         self._open_reviews = 0
         self._store_answers = False
+        self._source: SourceReader | None = None
 
     async def start(self) -> None:
         """Make the graph ready, take it over unless this host stands by, and begin to decide.
@@ -113,6 +118,8 @@ class GraphHost:
 
     async def stop(self) -> None:
         """Decide what was taken in, then give everything back."""
+        if self._source is not None:
+            await self._source.stop()
         if self._trouble is None:
             await self._queue.drain()
         for task in self._tasks:
@@ -131,10 +138,17 @@ class GraphHost:
         arrived = time.monotonic()
         if self._standing is Standing.STANDBY:
             await self._take_over()
-        most = self._serving_engine.graph.max_open_reviews
-        if self._open_reviews >= most:
-            raise ReviewQueueFull(f"{most} items wait for people (review.maxOpen): decide some of them first")
+        if self.full is not None:
+            raise ReviewQueueFull(self.full)
         return await self._queue.decide(events, arrived=arrived, synchronous=synchronous)
+
+    @property
+    def full(self) -> str | None:
+        """Why nothing more is taken in, where people have enough to do. Raises Overloaded where nothing is decided."""
+        most = self._serving_engine.graph.max_open_reviews
+        if self._open_reviews < most:
+            return None
+        return f"{most} items wait for people (review.maxOpen): decide some of them first"
 
     async def import_history(self, events: Sequence[object]) -> tuple[int, int]:
         """Record events that only warm up features; (new, broken). Raises ValueError after the first decision."""
@@ -186,6 +200,7 @@ class GraphHost:
             probed=self._prepared is not None,
             refused=self._refused,
             models=serves.models,
+            source=None if self._source is None else self._source.report(),
         )
 
     def stats(self) -> dict[str, Any]:
@@ -231,6 +246,46 @@ class GraphHost:
         if self._standing is not Standing.SERVING:
             raise Overloaded((self._trouble or ("", "this host stands by"))[1])
         return self._ready_engine
+
+    # for who reads the source
+
+    async def submit(self, submission: Submission) -> asyncio.Future[list[Answer]]:
+        """Queue events once there is room; the committed answers come later. Raises Overloaded."""
+        assert self._serving_engine is not None
+        return await self._queue.submit(submission)
+
+    async def begin_source(self, source: str, starts: Callable[[Offsets], Mapping[int, int]]) -> Offsets:
+        """Begin partitions of a source that are not read yet, as `starts` says of all that are; how far all are read.
+
+        Raises Overloaded, StoreUnavailable, psycopg.OperationalError or Fenced.
+        """
+        engine = self._serving_engine
+
+        def begin() -> Offsets:
+            engine.begin_source(source, starts(engine.offsets()))
+            return engine.offsets()
+
+        async with self._queue.between_batches():
+            return await self._queue.in_thread(begin)
+
+    async def open_dead_letters(self) -> int:
+        """How many there are. Raises psycopg.OperationalError."""
+        return await self._queue.in_thread(self._ready_engine.open_dead_letters)
+
+    def opened_reviews(self, count: int) -> None:
+        """So many more items wait for people; they are counted a second later."""
+        self._open_reviews += count
+
+    async def _read_source(self, resolved: ResolvedGraph) -> None:
+        """Read the revision's source from now on; one that is read as it says is read on."""
+        before, wanted = self._source, reader_of(self, resolved, self.config.secrets_folder)
+        if before is not None and wanted is not None and before.reads_as(wanted):
+            return
+        if before is not None:
+            await before.stop()
+        self._source = wanted
+        if wanted is not None:
+            wanted.start()
 
     def _read_keys(self) -> dict[bytes, Key]:
         with connect(self.config.database_url) as connection:
@@ -292,6 +347,7 @@ class GraphHost:
                 self._lose()
                 raise
             self._standing, self._trouble = Standing.SERVING, None
+            await self._read_source(self._ready_engine.graph.resolved)
 
     def _open(self) -> None:
         engine = self._ready_engine
@@ -304,6 +360,8 @@ class GraphHost:
         log.warning("another host has this graph", graph=self.name, host=self.config.host_name)
         self._standing = Standing.TAKEN_OVER
         self._trouble = ("HostFailed", "another host has taken this graph over")
+        if self._source is not None:
+            self._source.end()
 
     # which revision decides
 
@@ -359,6 +417,8 @@ class GraphHost:
             prepared.close()
             raise
         self._refused = None
+        if self._standing is Standing.SERVING:
+            await self._read_source(resolved)
         before.close()
         digests = [model.digest for model in resolved.models.values()]
         await asyncio.to_thread(self._files.keep, digests)

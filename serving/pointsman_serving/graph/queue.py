@@ -57,11 +57,15 @@ class DecisionQueue:
 
         Raises Overloaded, StoreUnavailable, or Fenced when another host serves this graph.
         """
-        await self._wait_for_room(len(events))
+        return await (await self.submit(Submission(events=events, arrived=arrived, synchronous=synchronous)))
+
+    async def submit(self, submission: Submission) -> asyncio.Future[list[Answer]]:
+        """Queue events once there is room; the committed answers come later. Raises Overloaded."""
+        await self._wait_for_room(len(submission.events))
         future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
-        self._queue.append((Submission(events=events, arrived=arrived, synchronous=synchronous), future))
+        self._queue.append((submission, future))
         self._work.set()
-        return await future
+        return future
 
     @contextlib.asynccontextmanager
     async def between_batches(self) -> AsyncIterator[None]:
@@ -123,6 +127,8 @@ class DecisionQueue:
         taken, size = [self._queue.popleft()], 0
         size = len(taken[0][0].events)
         while self._queue and size + len(self._queue[0][0].events) <= BATCH_EVENTS:
+            if (taken[0][0].read or self._queue[0][0].read) is not None:
+                break  # what was read is refused where its source stands elsewhere, and nobody else's events with it
             taken.append(self._queue.popleft())
             size += len(taken[-1][0].events)
         return taken

@@ -6,7 +6,7 @@ A host never takes a graph from one whose turn came later. Hosts of one name fol
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 
 HOSTS = """
 CREATE SEQUENCE graph_turns;
