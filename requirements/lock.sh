@@ -32,3 +32,4 @@ lock dev --extra dev
 runtime triton 3.11
 runtime kserve_python 3.11
 runtime bento 3.11
+runtime storage 3.11

@@ -18,6 +18,7 @@ from pointsman_images.cache import Missing, Say, cache_folder, key, locked
 from pointsman_images.python import USER, python_root
 from pointsman_serving.environments import Environment
 from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
+from pointsman_serving.storage.environment import ENVIRONMENT as STORAGE
 
 PROJECT = Path(__file__).parents[2]
 REGISTRY = "ghcr.io/pointsman"
@@ -73,6 +74,7 @@ IMAGES: Mapping[str, Role] = MappingProxyType(
             lock="requirements/serving.txt", module="pointsman_serving.kserve_python", environment=KSERVE
         ),
         "postgres": Role(lock="requirements/postgres.txt", module="pointsman.store.trial"),
+        "storage": Role(lock="requirements/serving.txt", module="pointsman_serving.fetch", environment=STORAGE),
         "mlflow": Role(
             lock="requirements/mlflow.txt",
             module="uvicorn",

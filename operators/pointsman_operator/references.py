@@ -31,7 +31,7 @@ from pointsman.registry.port import (
     ResolvedModel,
 )
 from pointsman_operator.cluster.memory import Key
-from pointsman_operator.resources.inference_service import FETCHED
+from pointsman_operator.resources.source import REGISTERED
 from pointsman_operator.seen import Raw, Reference
 
 log = structlog.get_logger()
@@ -159,7 +159,7 @@ def _source(resolved: ResolvedModel) -> str:
         raise FilesRefused(
             f'the files are at "{resolved.artifact_uri}": let the MLflow server hand them out (--serve-artifacts)'
         )
-    return FETCHED + unquote(place.path).lstrip("/")
+    return REGISTERED + unquote(place.path).lstrip("/")
 
 
 def _addressed(model: ModelReference) -> Reference:

@@ -1,9 +1,11 @@
 """Brings a pinned model into a pod: `python -m pointsman_serving.fetch URI FOLDER`, KServe's storage initialiser for our URIs.
 
     mlflow-artifacts:/<path>?name=<model>&version=<n>[&layout=triton&kind=gpu&maxBatchSize=…]#sha256:<64 hex>
+    pointsman-storage:/<address, quoted>?…#sha256:…     s3:// gs:// hf:// https://, by KServe's clients
+    pointsman-volume:/<address, quoted>?…#sha256:…      pvc:// oci://, from where the pod has mounted it
 
-The files come from the registry that POINTSMAN_REGISTRY_URL names. Nothing stands in the folder before its digest is checked,
-and after a failure nothing at all. Then the last line is `<Reason>: <what to do>`, which the operator puts into the status.
+The registry is the one that POINTSMAN_REGISTRY_URL names. Nothing stands in the folder before its digest is checked, and after
+a failure nothing at all. Then the last line is `<Reason>: <what to do>`, which the operator puts into the status.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import parse_qsl, urlsplit
+from typing import Literal, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import structlog
 
@@ -26,12 +28,15 @@ from pointsman.api.reasons import Reason
 from pointsman.logs import log_as_json
 from pointsman.models.artifact import ArtifactRefused, digest_of, open_artifact
 from pointsman.registry.mlflow_rest import MlflowRegistry
-from pointsman.registry.port import Registry, RegistryError, RegistryUnreachable, ResolvedModel
+from pointsman.registry.port import RegistryError, RegistryUnreachable, ResolvedModel
+from pointsman_serving.storage.addresses import Addresses
 from pointsman_serving.triton.repository import Batching, Served, config, version_number
 
 log = structlog.get_logger()
 
 SCHEME = "mlflow-artifacts"
+ADDRESSED = ("pointsman-storage", "pointsman-volume")
+"""The schemes of what is not in the registry: the address is in the path, quoted"""
 REGISTRY = "POINTSMAN_REGISTRY_URL"
 WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds between the attempts to reach a registry that does not answer"""
@@ -48,19 +53,31 @@ class FetchFailed(Exception):
         self.reason = reason
 
 
+class Source(Protocol):
+    """Where files come from: a registry, or `Addresses`."""
+
+    def fetch(self, resolved: ResolvedModel, folder: Path) -> None:
+        """The files into this empty folder. Raises RegistryError."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What is to be fetched, and how it is to lie."""
+    """What is to be fetched, and how it is to lie. `repository`: Triton reads it as it is, from a folder of the model's name."""
 
     source: str
     digest: str
     name: str = "model"
     version: str = "1"
-    layout: Literal["files", "triton"] = "files"
+    layout: Literal["files", "triton", "repository"] = "files"
     kind: Literal["gpu", "cpu"] = "gpu"
     max_batch_size: int = 256
     max_queue_delay_microseconds: int = 0
     instances: int = 1
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether the registry has it."""
+        return self.source.startswith(f"{SCHEME}:")
 
 
 _FIELDS = {
@@ -72,14 +89,14 @@ _FIELDS = {
     "maxQueueDelayMicroseconds": "max_queue_delay_microseconds",
     "instances": "instances",
 }
-_CHOICES = {"layout": ("files", "triton"), "kind": ("gpu", "cpu")}
+_CHOICES = {"layout": ("files", "triton", "repository"), "kind": ("gpu", "cpu")}
 
 
 def asked(uri: str) -> Asked:
     """Read the URI. Raises FetchFailed where it is not one of ours, whole and with a digest."""
     place = urlsplit(uri)
-    if place.scheme != SCHEME or not place.path.strip("/"):
-        raise _wrong(f'"{uri}" is not {SCHEME}:/<path>')
+    if place.scheme not in (SCHEME, *ADDRESSED) or not place.path.strip("/"):
+        raise _wrong(f'"{uri}" is not {SCHEME}:/<path>, nor {" or ".join(ADDRESSED)}:/<address>')
     if not _DIGEST.fullmatch(place.fragment):
         raise _wrong(f'"{uri}" does not end with #sha256: and 64 hexadecimal digits')
     found = dict[str, object]()
@@ -94,13 +111,14 @@ def asked(uri: str) -> Asked:
             found[_FIELDS[key]] = int(text)
         else:
             found[_FIELDS[key]] = text
-    wanted = Asked(source=f"{SCHEME}:{place.path}", digest=place.fragment, **found)  # type: ignore[arg-type]  # checked above
+    source = f"{SCHEME}:{place.path}" if place.scheme == SCHEME else unquote(place.path.removeprefix("/"))
+    wanted = Asked(source=source, digest=place.fragment, **found)  # type: ignore[arg-type]  # checked above
     if not _NAME.fullmatch(wanted.name):
         raise _wrong(f'name: "{wanted.name}" does not match {_NAME.pattern}')
     return wanted
 
 
-def fetch(wanted: Asked, registry: Registry, folder: Path, *, wait: Callable[[float], None] = time.sleep) -> None:
+def fetch(wanted: Asked, registry: Source, folder: Path, *, wait: Callable[[float], None] = time.sleep) -> None:
     """Fetch into a folder that is there; whatever lies in it goes first. Raises FetchFailed, and leaves it empty then."""
     _empty(folder)
     partial = folder / _PARTIAL
@@ -108,12 +126,16 @@ def fetch(wanted: Asked, registry: Registry, folder: Path, *, wait: Callable[[fl
         _download(wanted, registry, partial, wait)
         found = digest_of(partial)
         if found != wanted.digest:
-            message = (
-                f"the files at {wanted.source} have the digest {found}, not {wanted.digest}: register a new version"
-            )
+            next_step = "register a new version" if wanted.is_registered else "put them back, or correct the digest"
+            message = f"the files at {wanted.source} have the digest {found}, not {wanted.digest}: {next_step}"
             raise FetchFailed(Reason.DigestMismatch, message)
         if wanted.layout == "triton":
             _lay_out_for_triton(wanted, partial)
+        elif wanted.layout == "repository" and not (partial / wanted.name).is_dir():
+            there = ", ".join(f'"{each.name}"' for each in sorted(partial.iterdir()) if each.is_dir()) or "no folder"
+            raise ArtifactRefused(
+                f'the repository has {there}: name the model\'s folder "{wanted.name}", as it is asked for'
+            )
         for each in sorted(partial.iterdir()):
             each.rename(folder / each.name)
         partial.rmdir()
@@ -129,7 +151,7 @@ def fetch(wanted: Asked, registry: Registry, folder: Path, *, wait: Callable[[fl
         raise
 
 
-def _download(wanted: Asked, registry: Registry, partial: Path, wait: Callable[[float], None]) -> None:
+def _download(wanted: Asked, registry: Source, partial: Path, wait: Callable[[float], None]) -> None:
     resolved = ResolvedModel(
         name=wanted.name, version=wanted.version, alias=None, artifact_uri=wanted.source, run_id=""
     )
@@ -175,6 +197,13 @@ def _lay_out_for_triton(wanted: Asked, partial: Path) -> None:
     beside.rmdir()
 
 
+def _registry_url() -> str:
+    url = os.environ.get(REGISTRY)
+    if not url:
+        raise _wrong(f"{REGISTRY} is not set: it names the registry")
+    return url
+
+
 def _empty(folder: Path) -> None:
     for each in folder.iterdir():
         if each.is_dir() and not each.is_symlink():
@@ -198,12 +227,13 @@ def main() -> int:
         print(__doc__, file=sys.stderr)  # noqa: T201
         return 0 if sys.argv[1:] in (["-h"], ["--help"]) else 2
     try:
-        wanted, url = asked(sys.argv[1]), os.environ.get(REGISTRY)
-        if not url:
-            raise _wrong(f"{REGISTRY} is not set: it names the registry")
+        wanted, folder = asked(sys.argv[1]), Path(sys.argv[2])
         began = time.monotonic()
-        with MlflowRegistry(url) as registry:
-            fetch(wanted, registry, Path(sys.argv[2]))
+        if wanted.is_registered:
+            with MlflowRegistry(_registry_url()) as registry:
+                fetch(wanted, registry, folder)
+        else:
+            fetch(wanted, Addresses(), folder)
     except FetchFailed as failure:
         print(f"{failure.reason}: {failure}", file=sys.stderr)  # noqa: T201
         return 1

@@ -11,13 +11,14 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import operator as operators
-from harness import parts, yours
+from harness import parts, triton, yours
 from harness.cluster import Cluster
 from harness.helm import Helm
 from harness.model_deployments import URI
@@ -27,6 +28,7 @@ from harness.simulated import simulated as simulated_world
 from harness.simulated import unattended as unattended_world
 from harness.waiting import wait_for
 from pointsman.models.artifact import digest_of
+from pointsman_images.build import build
 from pointsman_images.cache import Missing, Say
 
 Start = Callable[[Say], AbstractContextManager[Cluster]]
@@ -98,6 +100,21 @@ def unattended(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
 def real_node(say: Say, request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A real node in namespaces of its own, with KServe and KubeRay."""
     yield from _started(real_world, say, request)
+
+
+@pytest.fixture(scope="session")
+def on_the_node(real_node: Cluster, say: Say) -> Callable[[str], None]:
+    """Have an image of this release on the real node, or the tests' "triton": built and loaded once a session."""
+    assert real_node.log_folder is not None
+    folder = real_node.log_folder.parent / "tmp"  # it goes with the node
+
+    @cache
+    def load(name: str) -> None:
+        tar = triton.build(folder, say) if name == "triton" else build(name, folder, say=say).path
+        real_node.load_image(tar)
+        tar.unlink()
+
+    return load
 
 
 @pytest.fixture

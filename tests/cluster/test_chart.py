@@ -75,7 +75,7 @@ def test_another_namespace_is_named_wherever_the_first_one_was(helm: Helm) -> No
 
 OPERATOR = "Deployment/pointsman-operator spec.template.spec"
 CONTAINER, ENV = f"{OPERATOR}.containers[operator]", f"{OPERATOR}.containers[operator].env"
-FETCHES = "ClusterStorageContainer/pointsman-registry spec.container"
+FETCHES = [f"ClusterStorageContainer/pointsman-{name} spec.container" for name in ("registry", "storage", "volume")]
 POD_SPECS = {
     OPERATOR: "containers[operator]",
     "Deployment/mlflow spec.template.spec": "containers[mlflow]",
@@ -84,9 +84,9 @@ POD_SPECS = {
     "ClusterServingRuntime/pointsman-bento spec": "containers[kserve-container]",
     "ClusterServingRuntime/pointsman-triton spec": "containers[kserve-container]",
 }
-CONTAINERS = [f"{spec}.{container}" for spec, container in POD_SPECS.items()] + [FETCHES]
+CONTAINERS = [f"{spec}.{container}" for spec, container in POD_SPECS.items()] + FETCHES
 TRITON = "ClusterServingRuntime/pointsman-triton spec.containers[kserve-container].image"
-IMAGES = ["operator", "mlflow", "serving", "kserve-python", "bentoml", None, "serving"]
+IMAGES = ["operator", "mlflow", "serving", "kserve-python", "bentoml", None, "serving", "storage", "serving"]
 """Of `CONTAINERS`; Triton's is not ours"""
 
 
@@ -131,7 +131,7 @@ CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
         "http://mlflow.example:5000",
         {
             f"{ENV}[POINTSMAN_REGISTRY_URL].value": "http://mlflow.example:5000",
-            f"{FETCHES}.env[POINTSMAN_REGISTRY_URL].value": "http://mlflow.example:5000",
+            f"{FETCHES[0]}.env[POINTSMAN_REGISTRY_URL].value": "http://mlflow.example:5000",
         },
     ),
     "crds.enabled": (False, gone("CustomResourceDefinition", "crds")),

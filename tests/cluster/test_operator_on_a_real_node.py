@@ -22,7 +22,6 @@ from harness import triton, yours
 from harness.cluster import Cluster, KubectlFailed
 from harness.operator import model_deployment
 from harness.waiting import wait_for
-from pointsman_images.build import build
 from pointsman_serving.oip.client import HttpModel
 
 pytestmark = [
@@ -32,20 +31,14 @@ pytestmark = [
 ]
 
 
-def images_of(cluster: Cluster) -> Path:
-    """Where images are written for this cluster; it goes with it."""
-    assert cluster.log_folder is not None
-    return cluster.log_folder.parent / "tmp"
-
-
 @pytest.fixture(scope="module")
 def registry(
-    real_node: Cluster, say: Callable[[str], None], mlflow_at: Callable[[str], AbstractContextManager[Any]]
+    real_node: Cluster, on_the_node: Callable[[str], None], mlflow_at: Callable[[str], AbstractContextManager[Any]]
 ) -> Iterator[Any]:
     """A real MLflow that pods reach, and the operator installed on the node as a user installs it."""
     assert real_node.host is not None
     for image in ("operator", "serving"):
-        real_node.load_image(build(image, images_of(real_node), say=say).path)
+        on_the_node(image)
     with mlflow_at(real_node.host) as server:
         harness.installed(real_node)
         settings = {"POINTSMAN_REGISTRY_URL": server.url, "POINTSMAN_REGISTRY_POLL_SECONDS": "1"}
@@ -133,12 +126,10 @@ def scored_by_grpc(address: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def images(real_node: Cluster, registry: Any, say: Callable[[str], None]) -> None:
+def images(registry: Any, on_the_node: Callable[[str], None]) -> None:
     """The images of the other runtimes on the node."""
-    folder = images_of(real_node)
-    for tar in (build("kserve-python", folder, say=say).path, triton.build(folder, say)):
-        real_node.load_image(tar)
-        tar.unlink()
+    for image in ("kserve-python", "triton"):
+        on_the_node(image)
 
 
 @pytest.mark.parametrize(
@@ -245,10 +236,9 @@ def test_what_breaks_is_named_as_on_simulated_nodes(
 
 
 def test_bentoml_takes_over_from_native_with_the_same_scores_to_the_bit_and_offers_http_alone(
-    real_node: Cluster, namespace: str, registered: Callable[[float], str], say: Callable[[str], None]
+    real_node: Cluster, namespace: str, registered: Callable[[float], str], on_the_node: Callable[[str], None]
 ) -> None:
-    assert real_node.log_folder is not None
-    real_node.load_image(build("bentoml", real_node.log_folder.parent / "images", say=say).path)
+    on_the_node("bentoml")
     uri, amounts = registered(0.25), np.linspace(-3, 3, 40, dtype=np.float32).reshape(-1, 1)
 
     def on(type_: str) -> tuple[str, dict[str, bytes], list[str]]:

@@ -8,6 +8,7 @@ import os
 import pytest
 
 from pointsman.models import manifest
+from pointsman.models.__main__ import main
 from pointsman.models.artifact import ArtifactRefused, digest_of, open_artifact
 
 
@@ -152,3 +153,14 @@ def test_a_changed_model_is_refused_by_its_digest(folder):
     (place / "model.onnx").write_bytes(content)
     with pytest.raises(ArtifactRefused, match=f"not the files that were pinned.*instead of {pinned}"):
         open_artifact(place, expected_digest=pinned)
+
+
+def test_a_person_learns_a_folders_digest_by_one_command(tmp_path, monkeypatch, capsys):
+    place = written(tmp_path / "model", {"a": b"1"})
+    monkeypatch.setattr("sys.argv", ["models", str(place)])
+    assert main() == 0
+    assert capsys.readouterr().out == f"{digest_of(place)}\n"
+
+    monkeypatch.setattr("sys.argv", ["models", str(tmp_path / "none")])
+    assert main() == 1
+    assert "not a folder" in capsys.readouterr().err

@@ -64,6 +64,18 @@ CASES = {
         Reason.Unschedulable,
         "no node takes a pod: didn't match Pod's node affinity/selector",
     ),
+    "the claim with the model does not exist": (
+        unscheduled('0/1 nodes are available: persistentvolumeclaim "models" not found. preemption: 0/1 nodes'),
+        (),
+        Reason.ModelNotFound,
+        'the PersistentVolumeClaim "models" does not exist: create it in this namespace, or correct its name',
+    ),
+    "the image with the model has nothing to copy": (
+        pod(init={"name": "model-image", "state": ended(1, "cp: /models/.: No such file or directory\n")}),
+        (),
+        Reason.FetchFailed,
+        "the model cannot be fetched: cp: /models/.: No such file or directory",
+    ),
     "the image cannot be pulled": (
         pod(main=waiting("ErrImagePull", "no such host")),
         (),

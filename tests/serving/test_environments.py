@@ -13,6 +13,7 @@ import pytest
 from pointsman_serving.bento.environment import ENVIRONMENT as BENTOML
 from pointsman_serving.environments import Environment, EnvironmentFailed
 from pointsman_serving.kserve_python.environment import ENVIRONMENT as KSERVE
+from pointsman_serving.storage.environment import ENVIRONMENT as STORAGE
 from pointsman_serving.triton.environment import ENVIRONMENT as TRITON
 
 REQUIREMENTS = Path(__file__).parents[2] / "requirements"
@@ -107,6 +108,7 @@ def test_the_locks_are_those_of_the_packages() -> None:
     assert (REQUIREMENTS / "triton.txt").samefile(TRITON.lock)
     assert (REQUIREMENTS / "kserve.txt").samefile(KSERVE.lock)
     assert (REQUIREMENTS / "bentoml.txt").samefile(BENTOML.lock)
+    assert (REQUIREMENTS / "storage.txt").samefile(STORAGE.lock)
 
 
 def version_of_onnxruntime(lock: str) -> str:

@@ -10,9 +10,11 @@ from decimal import Decimal
 from pointsman.api.meta import Quantity
 from pointsman.api.reasons import Reason
 from pointsman_operator.causes.cause import Cause, Raw, condition, items, last_line, shortened
+from pointsman_operator.resources.source import IMAGE
 
 STORAGE = "storage-initializer"
 """The init container that brings the model's files; KServe names it so."""
+BRINGS = frozenset({STORAGE, IMAGE})
 PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"})
 FETCH = frozenset(
     {
@@ -33,6 +35,7 @@ _COUNTED = re.compile(r"(?:^|, )\d+ (?:node\(s\) )?")
 """Before each of the scheduler's causes: how many nodes there are changes, and the causes stay"""
 _MISSING = re.compile(r'(secret|configmap) "([^"]+)" not found', re.IGNORECASE)
 _MISSING_KEY = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) \S+/(\S+)")
+_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 _BACK_OFF = re.compile(r"^Back-off pulling image \S+: (?:\w+: )?")
 
 
@@ -56,6 +59,11 @@ def it_finds_no_node(seen: PodSeen) -> Cause | None:
     if scheduled.get("status") != "False" or scheduled.get("reason") != "Unschedulable":
         return None
     said = str(scheduled.get("message", ""))
+    if found := _CLAIM.search(said):
+        message = (
+            f'the PersistentVolumeClaim "{found[1]}" does not exist: create it in this namespace, or correct its name'
+        )
+        return Cause(reason=Reason.ModelNotFound, message=message)
     short = sorted(set(_INSUFFICIENT.findall(said)))
     if not short:
         why = _COUNTED.split(_AVAILABLE.sub("", said.split(". ")[0]).rstrip("."))
@@ -116,7 +124,7 @@ def its_model_cannot_be_fetched(seen: PodSeen) -> Cause | None:
             return Cause(reason=Reason(named), message=message, container=status["name"])
         what = (
             "the model cannot be fetched"
-            if status["name"] == STORAGE
+            if status["name"] in BRINGS
             else f'the init container "{status["name"]}" fails'
         )
         message = f"{what}: {line}" if line else f"{what}: exit code {ended.get('exitCode')}, its log says more"

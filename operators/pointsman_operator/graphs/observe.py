@@ -22,7 +22,7 @@ from pointsman_operator.causes.containers import PodSeen
 from pointsman_operator.causes.revision import cause_of_revision
 from pointsman_operator.graphs.seen import Answer, SeenNamespace
 from pointsman_operator.observe import served
-from pointsman_operator.resources.inference_service import FETCHED
+from pointsman_operator.resources.source import REGISTERED
 from pointsman_operator.seen import DEPLOYMENT, JOB, POD, RAY_SERVICE, Raw
 from pointsman_operator.supported import KUBERAY, judge
 
@@ -61,7 +61,7 @@ def model(seen: SeenNamespace, deployment: str, placement: Placement) -> Resolve
         placement=placement,
         url=f"http://{service}.{seen.namespace}.svc" if remote else None,
         revision=pinned.revision if remote else None,
-        source=pinned.source if pinned.source.startswith(FETCHED) else None,
+        source=pinned.source if pinned.source.startswith(REGISTERED) else None,
     )
 
 

@@ -13,7 +13,7 @@ from pointsman.models.mlmodel import DESCRIPTION, signature
 from pointsman.models.tensors import ArtifactRefused
 from pointsman.registry.port import Registry, RegistryError
 from pointsman_operator.graphs.seen import Unknown
-from pointsman_operator.resources.inference_service import FETCHED
+from pointsman_operator.resources.source import REGISTERED
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class Signatures:
         for digest, source in sources.items():
             if digest in self._tasks:
                 continue
-            if source.startswith(FETCHED):
+            if source.startswith(REGISTERED):
                 self._tasks[digest] = asyncio.create_task(
                     self._learn(digest, source, changed), name=f"signature {digest[:15]}", context=Context()
                 )

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlencode
 
 import orjson
 
@@ -17,7 +16,7 @@ from pointsman.api.model_deployment import ModelDeployment, ModelDeploymentSpec
 from pointsman.api.model_runtime import ContainerRuntime
 from pointsman.deployments.plan import Pinned
 from pointsman_operator import names
-from pointsman_operator.resources import metadata, pods
+from pointsman_operator.resources import metadata, pods, source
 from pointsman_operator.seen import INFERENCE_SERVICE, Child, Raw
 
 RUNTIMES: Mapping[str, str] = MappingProxyType(
@@ -42,8 +41,6 @@ HTTP, GRPC = 8080, 9000
 """The ports of our runtimes"""
 HTTP_ALONE = frozenset({"BentoML", "ServingRuntime"})
 """Those of which no gRPC is offered: BentoML's speaks a protocol of its own, and of another's runtime nothing is known"""
-FETCHED = "mlflow-artifacts:/"
-"""The beginning of the addresses that our own container fetches"""
 
 
 def shape(spec: ModelDeploymentSpec) -> str:
@@ -65,6 +62,8 @@ def inference_service(owner: Raw, deployment: ModelDeployment, pinned: Pinned) -
     spec = deployment.spec
     template = spec.pod_template.metadata if spec.pod_template is not None else None
     predictor: dict[str, Any] = pods.of_pod(deployment.name, pinned.revision, spec)
+    for field, values in source.beside(pinned).items():
+        predictor[field] = [*predictor.get(field, ()), *values]
     if template is not None and template.labels:
         predictor["labels"] = dict(template.labels)
     if template is not None and template.annotations:
@@ -105,7 +104,7 @@ def _model(deployment: ModelDeployment, pinned: Pinned) -> dict[str, Any]:
         "modelFormat": {"name": FORMATS.get(spec.model.format or "", "onnx")},
         "protocolVersion": "v2",
         "runtime": runtime_name(spec),
-        "storageUri": _storage(deployment, pinned),
+        "storageUri": source.address(deployment, pinned),
         "resources": pods.resources(spec),
     }
     image = _image(spec)
@@ -128,24 +127,6 @@ def _image(spec: ModelDeploymentSpec) -> str | None:
     return chosen.image if chosen is not None else None
 
 
-def _storage(deployment: ModelDeployment, pinned: Pinned) -> str:
-    """The address of the files. Ours carries what the fetcher is to check, and how it is to lay them out."""
-    if not pinned.source.startswith(FETCHED):
-        return pinned.source
-    query = {"name": deployment.name, "version": pinned.version}
-    if deployment.spec.runtime.type == "Triton":
-        batching, triton = deployment.spec.batching, deployment.spec.runtime.triton
-        gpu = any(name.startswith("nvidia.com/") for name in deployment.spec.resources.limits)
-        query |= {
-            "layout": "triton",
-            "kind": "gpu" if gpu else "cpu",
-            "maxBatchSize": str(batching.max_batch_size),
-            "maxQueueDelayMicroseconds": str(batching.max_queue_delay_microseconds),
-            "instances": str(triton.instances if triton is not None else 1),
-        }
-    return f"{pinned.source}?{urlencode(query)}#{pinned.digest}"
-
-
 def _container(deployment: ModelDeployment, runtime: ContainerRuntime, pinned: Pinned) -> dict[str, Any]:
     ready = {"httpGet": {"path": "/v2/health/ready", "port": runtime.http_port}}
     found: dict[str, Any] = {
@@ -153,7 +134,7 @@ def _container(deployment: ModelDeployment, runtime: ContainerRuntime, pinned: P
         "image": runtime.image,
         "ports": [{"name": "http1", "containerPort": runtime.http_port, "protocol": "TCP"}],
         "env": [
-            {"name": "STORAGE_URI", "value": _storage(deployment, pinned)},
+            {"name": "STORAGE_URI", "value": source.address(deployment, pinned)},
             *(_variable(each) for each in runtime.env),
         ],
         "resources": pods.resources(deployment.spec),

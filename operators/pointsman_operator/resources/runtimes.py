@@ -1,4 +1,4 @@
-"""The serving runtimes and the storage container of this release, as KServe's objects: `manifests/runtimes` is made of them.
+"""The serving runtimes and the storage containers of this release, as KServe's objects: `manifests/runtimes` is made of them.
 
 python -m pointsman_operator.resources.runtimes [--check]
 """
@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pointsman_operator.resources import pods
-from pointsman_operator.resources.inference_service import FETCHED, GRPC, HTTP, RUNTIMES
+from pointsman_operator.resources import pods, source
+from pointsman_operator.resources.inference_service import GRPC, HTTP, RUNTIMES
 from pointsman_operator.resources.surroundings import TRITON_METRICS
 from pointsman_operator.seen import CLUSTER_SERVING_RUNTIME
 from pointsman_operator.settings import RELEASE, Settings
 
 SERVING_IMAGE = f"ghcr.io/pointsman/serving:{RELEASE}"
 KSERVE_PYTHON_IMAGE = f"ghcr.io/pointsman/kserve-python:{RELEASE}"
+STORAGE_IMAGE = f"ghcr.io/pointsman/storage:{RELEASE}"
 BENTOML_IMAGE = f"ghcr.io/pointsman/bentoml:{RELEASE}"
 TRITON_IMAGE = "nvcr.io/nvidia/tritonserver:26.07-py3"
 MODELS = "/mnt/models"
-STORAGE = "pointsman-registry"
 
 
 def documents() -> dict[str, dict[str, Any]]:
     """Every object, by its name."""
-    made = (_native(), _kserve_python(), _bento(), _triton(), _storage())
+    made = (_native(), _kserve_python(), _bento(), _triton(), _registry(), _addresses(), _volume())
     return {each["metadata"]["name"]: each for each in made}
 
 
@@ -118,26 +118,45 @@ def _runtime(type_: str, container: Mapping[str, Any], *, formats: Iterable[str]
     }
 
 
-def _storage() -> dict[str, Any]:
-    """Fetches what comes from the registry. KServe gives it the address and the folder as its arguments."""
+def _registry() -> dict[str, Any]:
+    """Fetches what the registry has."""
+    url = {"name": "POINTSMAN_REGISTRY_URL", "value": Settings().registry_url}
+    return _storage("pointsman-registry", SERVING_IMAGE, source.REGISTERED, environment=[url])
+
+
+def _addresses() -> dict[str, Any]:
+    """Fetches from elsewhere, by KServe's clients."""
+    return _storage("pointsman-storage", STORAGE_IMAGE, source.ADDRESSED)
+
+
+def _volume() -> dict[str, Any]:
+    """Copies what the pod has mounted."""
+    mount = {"name": source.VOLUME, "mountPath": source.FOLDER, "readOnly": True}
+    return _storage("pointsman-volume", SERVING_IMAGE, source.MOUNTED, mounts=[mount])
+
+
+def _storage(
+    name: str, image: str, prefix: str, *, environment: Iterable[Any] = (), mounts: Iterable[Any] = ()
+) -> dict[str, Any]:
+    """KServe gives it the address and the folder as its arguments, and the credentials of the pods' ServiceAccount."""
+    container = {
+        "name": "storage-initializer",
+        "image": image,
+        "command": ["python", "-m", "pointsman_serving.fetch"],
+        "env": [*environment, {"name": "HOME", "value": "/tmp"}],
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
+        "securityContext": dict(pods.CONTAINER_SECURITY),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    if mounts:
+        container["volumeMounts"] = list(mounts)
     return {
         "apiVersion": CLUSTER_SERVING_RUNTIME.api_version,
         "kind": "ClusterStorageContainer",
-        "metadata": {"name": STORAGE},
+        "metadata": {"name": name},
         "spec": {
-            "container": {
-                "name": "storage-initializer",
-                "image": SERVING_IMAGE,
-                "command": ["python", "-m", "pointsman_serving.fetch"],
-                "env": [
-                    {"name": "POINTSMAN_REGISTRY_URL", "value": Settings().registry_url},
-                    {"name": "HOME", "value": "/tmp"},
-                ],
-                "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
-                "securityContext": dict(pods.CONTAINER_SECURITY),
-                "terminationMessagePolicy": "FallbackToLogsOnError",
-            },
-            "supportedUriFormats": [{"prefix": FETCHED}],
+            "container": container,
+            "supportedUriFormats": [{"prefix": prefix}],
             "workloadType": "initContainer",
         },
     }

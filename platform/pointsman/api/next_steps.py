@@ -40,7 +40,7 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "Resolving": WAIT,
         "Resolved": NOTHING,
         "RegistryUnreachable": "Start MLflow or correct its address (POINTSMAN_REGISTRY_URL); what serves goes on meanwhile.",
-        "ModelNotFound": "Register the model or the version in MLflow, or correct spec.model.uri.",
+        "ModelNotFound": "Register the model or the version in MLflow, put its files at the address, or correct spec.model.uri.",
         "AliasNotFound": "Set the alias on a version in MLflow, or correct it in spec.model.uri.",
         "ArtifactRefused": "Log the model again in a form that is taken (the message says what is wrong), and register it.",
         "DigestMismatch": "Find out who changed the files; then register them anew, or correct spec.model.digest.",

@@ -58,7 +58,10 @@ class Reason(StrEnum):
     Resolving = "Resolving", "The model reference is being resolved and pinned."
     Resolved = "Resolved", "The model is pinned to a version and a digest."
     RegistryUnreachable = "RegistryUnreachable", "The model registry does not answer."
-    ModelNotFound = "ModelNotFound", "The registry has no model or version of that name."
+    ModelNotFound = (
+        "ModelNotFound",
+        "The registry has no model or version of that name, or nothing lies at the address.",
+    )
     AliasNotFound = "AliasNotFound", "The registered model has no such alias."
     ArtifactRefused = "ArtifactRefused", "The model's files are not acceptable: format, size, content or signature."
     DigestMismatch = "DigestMismatch", "The files are not those that the digest names."

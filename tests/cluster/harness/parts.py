@@ -71,6 +71,8 @@ KWOK = Program(name="kwok", module="kwok", package="sigs.k8s.io/kwok/cmd/kwok", 
 HELM = Program(name="helm", module="helm", package=f"{_HELM}/cmd/helm", seconds=65, ldflags=_HELM_FLAGS)
 PAUSE = Program(name="pause", module="pause", package=".", seconds=2)
 COREDNS = Program(name="coredns", module="coredns", package=".", seconds=30)
+S3 = Program(name="versitygw", module="s3", package="github.com/versity/versitygw/cmd/versitygw", seconds=60)
+GCS = Program(name="fake-gcs-server", module="gcs", package="github.com/fsouza/fake-gcs-server", seconds=50)
 CNI = (
     Program(name="bridge", module="cni", package=f"{_CNI}/main/bridge", seconds=5),
     Program(name="loopback", module="cni", package=f"{_CNI}/main/loopback", seconds=2),
