@@ -44,6 +44,8 @@ ONE_THREAD: Mapping[str, str] = MappingProxyType({"OMP_NUM_THREADS": "1", "OPENB
 
 REPLICA_PORTS = (30000, 30050)
 """Where replicas listen for HAProxy, on every node"""
+FALLBACK_PORT = 8500
+"""Where the head answers for a graph that has no replica: HAProxy of every node turns to it"""
 RAY_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
     {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -56,6 +58,7 @@ RAY_ENVIRONMENT: Mapping[str, str] = MappingProxyType(
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": "65536",
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(REPLICA_PORTS[0]),
         "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(REPLICA_PORTS[1]),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(FALLBACK_PORT),
         **ONE_THREAD,
     }
 )

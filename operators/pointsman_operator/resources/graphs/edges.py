@@ -186,9 +186,10 @@ def _store(platform: Platform) -> Edge:
 
 def _between_ray_nodes() -> tuple[Ports, ...]:
     single = {name: port for name, port in pod.RAY_NODE_PORTS.items() if not name.endswith("worker-port")}
+    proxies = (pod.HTTP_PORT, pod.FALLBACK_PORT)
     first, last = (pod.RAY_NODE_PORTS[f"{end}-worker-port"] for end in ("min", "max"))
     return (
-        *(Ports(start=port) for port in sorted({*pod.RAY_HEAD_PORTS.values(), *single.values(), pod.HTTP_PORT})),
+        *(Ports(start=port) for port in sorted({*pod.RAY_HEAD_PORTS.values(), *single.values(), *proxies})),
         Ports(start=first, end=last),
         Ports(start=pod.REPLICA_PORTS[0], end=pod.REPLICA_PORTS[1]),
     )

@@ -19,7 +19,7 @@ from pointsman_operator.seen import Raw
 
 EMBEDDED: Mapping[str, str] = {"cpu": "500m", "memory": "1Gi"}
 """What a host in one process asks for, where nothing is written. Memory is limited to what is asked for; CPU is not limited."""
-WORKER: Mapping[str, str] = {"cpu": "1", "memory": "2Gi"}
+WORKER: Mapping[str, str] = {"cpu": "500m", "memory": "2Gi"}
 """The same of a Ray worker, in which the host is one of Ray's processes"""
 HEAD: Mapping[str, str] = {"cpu": "250m", "memory": "2Gi"}
 """Of Ray's head, which decides nothing and is not asked for by any spec"""

@@ -23,8 +23,13 @@ from pointsman_operator.seen import RAY_SERVICE, Child, Raw
 
 OBJECT_STORE = "83886080"
 """Bytes; Ray's least is a little less. No event goes through the object store."""
-LOGS: Mapping[str, str] = {"RAY_ROTATION_MAX_BYTES": "16777216", "RAY_ROTATION_BACKUP_COUNT": "2"}
-"""Ray's logs are kept below the limit of their volume"""
+LOGS: Mapping[str, str] = {
+    "RAY_LOG_TO_STDERR": "1",
+    "RAY_BACKEND_LOG_LEVEL": "warning",
+    "RAY_ROTATION_MAX_BYTES": "16777216",
+    "RAY_ROTATION_BACKUP_COUNT": "2",
+}
+"""The container's log is what the host says, and what Ray warns of; Serve's own files stay below the limit of their volume"""
 _NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """What JSON may hold as it is, and YAML may not"""
 
@@ -87,7 +92,7 @@ def _head(resolved: ResolvedGraph, shape: str, platform: Platform) -> dict[str, 
     runtime = resolved.graph.spec.runtime
     container = _container("ray-head", resolved, platform, ports={**pod.RAY_HEAD_PORTS, "serve": pod.HTTP_PORT})
     return {
-        "rayStartParams": {**_start_parameters(), "num-cpus": "0", "dashboard-host": "0.0.0.0"},
+        "rayStartParams": {**_start_parameters(), "num-cpus": "0", "no-monitor": "true", "dashboard-host": "0.0.0.0"},
         "template": {
             "metadata": pods.labelled(_labels(resolved, shape, "head"), runtime.pod_template),
             "spec": pods.of_pod(
