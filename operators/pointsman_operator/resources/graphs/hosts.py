@@ -41,11 +41,6 @@ def host(
     )
 
 
-def address(graph: str, shape: str, namespace: str) -> str:
-    """Where one shape is reached, ready or not: below it lies `/-/ready`."""
-    return f"http://{names.host(graph, shape)}.{namespace}.svc:{PORT}/v1/graphs/{graph}"
-
-
 def _handed(resolved: ResolvedGraph, standby: bool, order: int | None) -> Raw:
     """What the host that runs is told."""
     handed = {"resolved": orjson.loads(resolved.to_json()), "standby": standby}

@@ -25,6 +25,7 @@ OBJECT_STORE = "83886080"
 """Bytes; Ray's least is a little less. No event goes through the object store."""
 LOGS: Mapping[str, str] = {
     "RAY_LOG_TO_STDERR": "1",
+    "RAY_SERVE_LOG_TO_STDERR": "1",
     "RAY_BACKEND_LOG_LEVEL": "warning",
     "RAY_ROTATION_MAX_BYTES": "16777216",
     "RAY_ROTATION_BACKUP_COUNT": "2",
@@ -69,6 +70,7 @@ def _serve_config(graph: str, handed: Raw) -> str:
                 "name": graph,
                 "route_prefix": f"/v1/graphs/{graph}",
                 "import_path": pod.APPLICATION,
+                "logging_config": {"enable_access_log": False},
                 "deployments": [
                     {
                         "name": pod.DEPLOYMENT,
