@@ -29,7 +29,8 @@ what an installation does not have, it has no row for.
 A policy names pods by their labels, and what has none by its port. So the store, whose address is a secret, and what lies outside
 the cluster are reached at their port, wherever they are; a Service of the cluster (`name`, or `name.namespace.svc`) is reached in
 its namespace at every port, since what stands behind it may listen at another. Policies add up: what your code in a graph's image
-needs beside this, a NetworkPolicy of yours may open for pods with `pointsman.dev/part: host`.
+needs beside this, a NetworkPolicy of yours may open for pods with `pointsman.dev/part: host`. So it may for events that
+`kubectl pointsman` posts: they come from the API server, which no label names; by the Gateway they need nothing.
 
 A CNI that enforces NetworkPolicies is yours to install. The pods of a ModelDeployment are reached by every pod of the cluster at
 the ports of Open Inference Protocol and of metrics, and may reach anything: a model's files may lie anywhere.

@@ -15,7 +15,7 @@ from harness.waiting import wait_for
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.event_stream import EventStream
-from pointsman_operator.desired import is_part
+from pointsman_operator.differences import is_part
 from pointsman_operator.resources.graphs import hosts, traffic
 from pointsman_operator.resources.graphs.namespace import Namespace, namespace_children
 from pointsman_operator.resources.graphs.platform import Gateway, Platform, Redis

@@ -78,10 +78,8 @@ INTO = {
     ("stranger", "head"): set[int](),
     ("accounts", "api"): {8080},
     ("gateway", "api"): {8080},
-    ("operator", "api"): {8080},
-    ("prometheus", "api"): {8080},
-    ("kuberay", "api"): set[int](),
-    ("stranger", "api"): set[int](),
+    ("internet", "api"): {8080},
+    ("stranger", "api"): {8080},
     ("operator", "dispatcher"): {8081},
     ("prometheus", "dispatcher"): {8081},
     ("accounts", "dispatcher"): set[int](),
@@ -182,7 +180,7 @@ def test_what_is_documented_is_let_through_and_nothing_else(source: str, target:
 def test_every_pod_of_ours_is_closed_in_both_directions() -> None:
     for name in ("head", "host", "api", "dispatcher", "migrate"):
         nobody = Pod(namespace="elsewhere")
-        assert allowed(PODS[name], "Ingress", nobody) == set(), name
+        assert allowed(PODS[name], "Ingress", nobody) == ({8080} if name == "api" else set()), name
         assert not allowed(PODS[name], "Egress", nobody) & {8265, 10001, 6379}, name
 
 

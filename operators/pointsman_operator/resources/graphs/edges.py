@@ -73,7 +73,7 @@ DNS = Edge(
 
 def of_host(graph: str, shape: str, platform: Platform, *, on_ray: bool, sources: Iterable[str] = ()) -> Edges:
     """Of the pods of one shape of a graph, Ray's head among them. `sources` are the addresses that events are read from."""
-    incoming = _asked(platform, pod.HTTP_PORT, "events are decided")
+    incoming = _asked(platform)
     outgoing = [
         DNS,
         _store(platform),
@@ -107,17 +107,20 @@ def of_host(graph: str, shape: str, platform: Platform, *, on_ray: bool, sources
 
 
 def of_api(platform: Platform) -> Edges:
-    """Of the API's pods."""
+    """Of the API's pods. The API server leads people to it (`kubectl pointsman`), and is no pod in most clusters."""
+    asked = Edge(
+        words="anybody",
+        peers=ANYBODY,
+        ports=(Ports(start=API_PORT),),
+        why="decisions, reviews and approvals: every request needs a key",
+    )
     hosts = Edge(
         words="hosts of graphs, in the namespace",
         peers=({"podSelector": {"matchLabels": names.part_labels("host")}},),
         ports=(Ports(start=pod.HTTP_PORT),),
         why="hosts are asked how they are",
     )
-    return Edges(
-        incoming=tuple(_asked(platform, API_PORT, "decisions, reviews and approvals")),
-        outgoing=(DNS, _store(platform), hosts),
-    )
+    return Edges(incoming=(asked,), outgoing=(DNS, _store(platform), hosts))
 
 
 def of_dispatcher(platform: Platform, addresses: Iterable[str]) -> Edges:
@@ -149,15 +152,15 @@ def reach(address: str, why: str) -> Edge:
     return Edge(words="anybody", peers=ANYBODY, ports=(Ports(start=port),), why=why)
 
 
-def _asked(platform: Platform, port: int, why: str) -> list[Edge]:
-    """Who may ask for decisions, and the API: it is a key that lets in, not where one comes from."""
-    ports = (Ports(start=port),)
+def _asked(platform: Platform) -> list[Edge]:
+    """Who may ask a host: it is a key that lets in, not where one comes from."""
+    ports, why = (Ports(start=pod.HTTP_PORT),), "events are decided"
     found = [Edge(words="pods of the namespace", peers=NEIGHBOURS, ports=ports, why=why)]
     if platform.gateway is not None:
         namespace = platform.gateway.pods or platform.gateway.namespace
         words = f"the Gateway, in the namespace {namespace}"
         found.append(Edge(words=words, peers=(_namespace(namespace),), ports=ports, why=why))
-    return [*found, _operator(platform, port), *_measured(platform, port)]
+    return [*found, _operator(platform, pod.HTTP_PORT), *_measured(platform, pod.HTTP_PORT)]
 
 
 def _operator(platform: Platform, port: int) -> Edge:
