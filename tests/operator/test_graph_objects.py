@@ -13,14 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import fraud
+from pointsman.actions.settings import read_settings
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.event_stream import EventStream
 from pointsman_operator.resources.graphs import hosts, namespace, traffic
 from pointsman_operator.resources.graphs.namespace import Namespace
 from pointsman_operator.resources.graphs.platform import RAY_VERSION, Gateway, Platform, Redis
+from pointsman_operator.resources.graphs.pods import EMBEDDED, WORKER
 from pointsman_operator.resources.graphs.ray_service import as_yaml
 from pointsman_operator.seen import ACTION_TARGET, DECISION_GRAPH, Child, Installed
+from pointsman_serving.graph.config import HostConfig
 
 GOLDEN = Path(__file__).parent / "golden"
 PLATFORM = Platform(
@@ -171,6 +174,40 @@ def test_what_is_handed_over_is_the_resolved_graph(type_: str) -> None:
 
     assert type(resolved).model_validate(handed["resolved"]) == resolved
     assert handed["standby"] is True
+
+
+@pytest.mark.parametrize("name", ["graph", "graph-embedded"])
+def test_a_host_reads_what_it_is_handed_and_its_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    children, template = hosted(graph(RUNTIMES[name]), order=3), pods(hosted(graph(RUNTIMES[name])))["host"]
+    for variable in template["spec"]["containers"][0]["env"]:
+        monkeypatch.setenv(variable["name"], variable.get("value", "s" * 32))
+
+    if "RayService" in children:
+        [application] = yaml.safe_load(children["RayService"].document["spec"]["serveConfigV2"])["applications"]
+        config = HostConfig.of(application["deployments"][0]["user_config"])
+    else:
+        config = HostConfig.of(json.loads(children["ConfigMap"].document["data"]["host.json"]))
+
+    assert (config.database_url, config.control_token) == ("s" * 32, "s" * 32)
+    assert config.host_name == next(iter(children.values())).name
+    assert (config.standby, config.order) == (False, 3)
+
+
+def test_a_dispatcher_reads_what_it_is_handed(tmp_path: Path) -> None:
+    [config] = [each for each in everything_once() if each.kind.name == "ConfigMap"]
+    (tmp_path / "dispatcher.json").write_text(config.document["data"]["dispatcher.json"])
+
+    settings = read_settings(tmp_path / "dispatcher.json", {"POINTSMAN_STORE_URL": "postgresql://app@store/pointsman"})
+
+    assert settings.refused == {}
+    assert {name: each.url for name, each in settings.targets.items()} == {"accounts": "http://accounts.risk.svc:80"}
+
+
+def test_what_is_not_asked_for_is_what_the_kind_says() -> None:
+    kind = (Path(__file__).parents[2] / "manifests" / "crds" / "decisiongraphs.pointsman.dev.yaml").read_text()
+
+    said = " ".join(kind.split())
+    assert f"default on a cluster: {EMBEDDED['cpu']} CPU and {EMBEDDED['memory']}, on Ray {WORKER['memory']}" in said
 
 
 @given(text=st.text(max_size=40) | st.sampled_from(["1e5", "0x1f", "0o7", "1_000", "yes", "~", "12:30", ".inf"]))

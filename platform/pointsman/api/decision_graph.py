@@ -62,7 +62,9 @@ class Workers(Block):
     max_replicas: Integer | None = Field(
         default=None, ge=1, le=1000, description="The most replicas; default: minReplicas."
     )
-    resources: Resources | None = Field(default=None, description="Resources of each replica; default: the platform's.")
+    resources: Resources | None = Field(
+        default=None, description="Resources of each replica; default: those of the host."
+    )
 
     @model_validator(mode="after")
     def _most_is_not_below_fewest(self) -> Self:
@@ -87,7 +89,9 @@ class GraphRuntime(Choice):
         default=None,
         description="The image that hosts the graph on a cluster, pinned by digest; default: the platform's own.",
     )
-    resources: Resources | None = Field(default=None, description="Resources of the host; default: the platform's.")
+    resources: Resources | None = Field(
+        default=None, description="Resources of the host; default on a cluster: 500m CPU and 1Gi, on Ray 2Gi."
+    )
     pod_template: PodTemplate | None = Field(
         default=None, description="What is merged into the host's pods; default: nothing."
     )
