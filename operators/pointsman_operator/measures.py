@@ -27,10 +27,12 @@ class Measures(Collector):
         operator = self._operator
         leads = "1 where this replica reconciles: of all replicas one does"
         yield GaugeMetricFamily("pointsman_operator_leads", leads, value=float(operator.is_working))
-        waiting = "ModelDeployments that wait to be reconciled"
-        yield GaugeMetricFamily("pointsman_operator_queue", waiting, value=len(operator.queue))
-        oldest = "For how long the ModelDeployment has waited that waits longest or is being reconciled"
-        yield GaugeMetricFamily("pointsman_operator_queue_oldest_seconds", oldest, value=operator.queue.oldest_seconds)
+        models, namespaces = operator.queue, operator.graphs.queue
+        waiting = "ModelDeployments, and namespaces with graphs, that wait to be reconciled"
+        yield GaugeMetricFamily("pointsman_operator_queue", waiting, value=len(models) + len(namespaces))
+        oldest = "For how long the one has waited that waits longest or is being reconciled"
+        longest = max(models.oldest_seconds, namespaces.oldest_seconds)
+        yield GaugeMetricFamily("pointsman_operator_queue_oldest_seconds", oldest, value=longest)
         pending = "ModelDeployments whose outcome the model registry has not taken yet"
         yield GaugeMetricFamily("pointsman_operator_registry_tags_pending", pending, value=operator.tags_pending)
         silent = GaugeMetricFamily(
@@ -38,8 +40,9 @@ class Measures(Collector):
             "For how long the API server has said nothing of a kind; it says something every minute",
             labels=["kind"],
         )
-        for kind, seconds in operator.caches.silent_seconds().items():
-            silent.add_metric([kind], seconds)
+        of_models, of_graphs = operator.caches.silent_seconds(), operator.graphs.caches.silent_seconds()
+        for kind in sorted(of_models | of_graphs):
+            silent.add_metric([kind], max(of_models.get(kind, 0.0), of_graphs.get(kind, 0.0)))
         yield silent
         counted = GaugeMetricFamily(
             "pointsman_operator_modeldeployments",
@@ -49,6 +52,16 @@ class Measures(Collector):
         for (ready, reason), count in sorted(by_ready(operator.caches.statuses()).items()):
             counted.add_metric([ready, reason], count)
         yield counted
+        graphs = GaugeMetricFamily(
+            "pointsman_operator_graph_ready",
+            "1 where the DecisionGraph is Ready, and the reason of that condition",
+            labels=["namespace", "graph", "reason"],
+        )
+        for raw in operator.graphs.caches.graphs():
+            said = condition(raw, READY)
+            metadata, is_ready = raw["metadata"], said.get("status") == "True"
+            graphs.add_metric([metadata["namespace"], metadata["name"], str(said.get("reason", ""))], is_ready)
+        yield graphs
 
 
 def by_ready(statuses: Iterable[Raw]) -> Counter[tuple[str, str]]:

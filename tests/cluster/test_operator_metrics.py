@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness import yours
+from harness import fraud, yours
 from harness.cluster import Cluster
 from harness.model_deployments import ready, says
 from harness.operator import Operator, model_deployment
@@ -36,6 +36,14 @@ def test_every_series_that_a_rule_looks_at_is_there_to_be_read(
         for name, outcome in looks_at:
             series = f'{name}{{outcome="{outcome}"}}' if outcome else name
             assert re.search(rf"^{re.escape(series)}[ {{]", scraped, re.MULTILINE), f"{alert.name}: {series}"
+
+
+def test_each_graph_is_told_of_by_its_name(simulated: Cluster, operator: Operator, namespace: str) -> None:
+    document = fraud.written()
+    document["metadata"]["namespace"] = namespace
+    simulated.apply(document)
+    series = rf'^pointsman_operator_graph_ready{{graph="card-fraud",namespace="{namespace}",reason="(\w+)"}} 0.0$'
+    wait_for("it is told of", lambda: re.search(series, operator.scrape(), re.MULTILINE))
 
 
 def test_what_does_not_serve_is_counted_by_its_reason(

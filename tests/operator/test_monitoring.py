@@ -52,6 +52,7 @@ WELL = {
     "pointsman_operator_registry_questions_total{outcome='answered'}": "0+6x90",
     "pointsman_operator_registry_questions_total{outcome='unreachable'}": "0x90",
     "pointsman_operator_registry_tags_pending": "0x90",
+    "pointsman_operator_graph_ready{GRAPH, reason='Ready'}": "1x90",
     "pointsman_graph_ready{GRAPH, reason='Ready'}": "1x90",
     "pointsman_graph_store_answers{GRAPH}": "1x90",
     "pointsman_graph_pending_events{GRAPH}": "3x90",
@@ -105,6 +106,10 @@ TROUBLES: dict[str, dict[str, str]] = {
     },
     "PointsmanRegistryTakesNoTags": {"pointsman_operator_registry_tags_pending": "1x90"},
     "PointsmanGraphIsNotServed": {"pointsman_graph_ready{GRAPH, reason='Ready'}": "1x10 _x80"},
+    "PointsmanGraphIsNotReady": {
+        "pointsman_operator_graph_ready{GRAPH, reason='Ready'}": "1x30 _x60",
+        "pointsman_operator_graph_ready{GRAPH, reason='ModelNotReady'}": "_x31 0x60",
+    },
     "PointsmanGraphDecidesNothing": {
         "pointsman_graph_events_total{GRAPH}": "600x90",
         "pointsman_graph_dead_letters_total{GRAPH, reason='WrongType'}": "6x90",
@@ -164,6 +169,7 @@ FIRING: dict[str, tuple[dict[str, str], str]] = {
     "PointsmanWatchIsSilent": ({"kind": "Pod"}, ""),
     "PointsmanModelDeploymentsNotReady": ({"reason": "Crashing"}, "2"),
     "PointsmanModelDeploymentsStayUnknown": ({"reason": "ModelStarting"}, "1"),
+    "PointsmanGraphIsNotReady": ({"reason": "ModelNotReady"}, ""),
     "PointsmanLatencyBurnsFast": ({}, "40%"),
     "PointsmanDeadLettersRise": ({"reason": "WrongType"}, ""),
     "PointsmanModelFails": ({"node": "boosted", "model": "scorer"}, ""),

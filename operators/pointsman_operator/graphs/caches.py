@@ -82,6 +82,10 @@ class NamespaceCaches:
         """What all of a kind say of themselves."""
         return (raw.get("status") or {} for raw in self._all(kind))
 
+    def graphs(self) -> Iterator[Raw]:
+        """The DecisionGraphs of all namespaces."""
+        return iter(self._all(DECISION_GRAPH))
+
     def graphs_in(self, namespace: str) -> list[Raw]:
         """The DecisionGraphs of a namespace."""
         return self._of(DECISION_GRAPH, namespace)

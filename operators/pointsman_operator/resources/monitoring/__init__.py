@@ -36,7 +36,7 @@ def documents() -> dict[str, dict[str, Any]]:
         "metadata": metadata,
         "spec": {
             "selector": {"matchLabels": {"app.kubernetes.io/name": NAME}},
-            "podMetricsEndpoints": [{"port": "metrics", "path": "/metrics", "interval": "15s"}],
+            "podMetricsEndpoints": [{"port": "metrics", "path": "/metrics", "interval": "15s", "honorLabels": True}],
         },
     }
     return {"prometheus-rule": rule, "pod-monitor": monitor}

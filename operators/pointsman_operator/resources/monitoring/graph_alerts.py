@@ -37,13 +37,24 @@ def drift(selected: str = "") -> str:
 ALERTS: tuple[Alert, ...] = (
     Alert(
         name="PointsmanGraphIsNotServed",
-        expression=f"max {GRAPH} (pointsman_decisions_total) unless max {GRAPH} (pointsman_graph_ready == 1)",
+        expression=f"max {GRAPH} (pointsman_operator_graph_ready) unless max {GRAPH} (pointsman_graph_ready == 1)",
         for_="2m",
         severity="critical",
         summary='No host of the graph "{{ $labels.graph }}" is ready to decide',
         description=(
             "Callers get 503 and try again; nothing is lost. The cause and the next step stand in the status: kubectl pointsman "
             "explain decisiongraph/{{ $labels.graph }} -n {{ $labels.namespace }}; then look at the host's log."
+        ),
+    ),
+    Alert(
+        name="PointsmanGraphIsNotReady",
+        expression="max by (namespace, graph, reason) (pointsman_operator_graph_ready) == 0",
+        for_="15m",
+        severity="warning",
+        summary='The DecisionGraph "{{ $labels.graph }}" is not Ready: {{ $labels.reason }}',
+        description=(
+            "What decided before decides on where there is anything; what was changed has no effect. What to do: kubectl pointsman "
+            "explain decisiongraph/{{ $labels.graph }} -n {{ $labels.namespace }}."
         ),
     ),
     Alert(

@@ -50,7 +50,7 @@ ALERTS: tuple[Alert, ...] = (
         expression="max(pointsman_operator_queue_oldest_seconds) > 120",
         for_="5m",
         severity="warning",
-        summary="A ModelDeployment has waited for minutes to be reconciled",
+        summary="A ModelDeployment, or a namespace with graphs, has waited for minutes to be reconciled",
         description=(
             "The operator is too slow, or a reconcile hangs. Look at pointsman_operator_reconcile_seconds and at the CPU of the "
             "leading pod; deleting that pod lets the other replica take over."
