@@ -16,6 +16,7 @@ from pointsman.actions import metrics as of_dispatcher
 from pointsman.actions.report import Report, TargetReport
 from pointsman.console import metrics as of_api
 from pointsman.decisions.stats import Stats
+from pointsman.ingest.report import SourceReport
 from pointsman.store.database import connect
 from pointsman_operator.cluster.queue import WorkQueue
 from pointsman_operator.measures import Measures
@@ -59,7 +60,7 @@ def exported(library, graph, database_url) -> dict[str, str]:
             stats=Stats(last_commit=1.0),
             compiled=compiled,
             ports={node: MeasuredPort(library._ports[node], model) for node, model in compiled.resolved.models.items()},
-            reading=SimpleNamespace(reached=True, lag=0, lag_seconds=0.0, paused=None),
+            source=SourceReport(reached=True, lag=0, lag_seconds=0.0),
         )
     )
     operator = generate_latest(REGISTRY) + generate_latest(Measures(idle_operator()))

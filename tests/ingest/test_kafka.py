@@ -25,6 +25,8 @@ def test_every_event_is_decided_once_in_the_order_of_its_key(host) -> None:
     assert all(seqs == sorted(seqs) for seqs in by_card.values())
     said = host.sees("it has no lag", lambda said: said["lag"] == 0)
     assert (said["reached"], said["cause"], said["paused"], said["deadLetters"]) == (True, "", None, 0)
+    measured = host.measured()
+    assert (measured["reached"], measured["lag_events"], measured["paused"]) == (1, 0, 0)
 
 
 def test_what_is_no_event_becomes_a_dead_letter_that_names_its_place(host) -> None:
@@ -85,6 +87,7 @@ def test_a_broker_that_is_killed_is_named_and_read_on_when_it_is_back(host, kafk
         assert said["reason"] == "SourceUnreachable"
         assert kafka.address in said["cause"]
         assert "Connection refused" in said["cause"]
+        assert host.measured()["reached"] == 0
     finally:
         kafka.start()
     host.produce(records(500))

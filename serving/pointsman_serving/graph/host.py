@@ -233,6 +233,7 @@ class GraphHost:
             stats=None if self._engine is None else self._engine.stats,
             compiled=None if prepared is None else prepared.loaded.compiled,
             ports={} if prepared is None else prepared.loaded.ports,
+            source=state.source,
         )
 
     @property

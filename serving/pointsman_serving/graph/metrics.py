@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -17,20 +16,8 @@ from prometheus_client.utils import floatToGoString
 from pointsman.decisions.stats import Histogram, Stats
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import REVIEW
+from pointsman.ingest.report import SourceReport
 from pointsman_serving.graph.measured import MeasuredPort
-
-
-class Reading(Protocol):
-    """How a graph stands to the source that it reads: `ingest.report.SourceReport` is one."""
-
-    @property
-    def reached(self) -> bool: ...
-    @property
-    def lag(self) -> int | None: ...
-    @property
-    def lag_seconds(self) -> float | None: ...
-    @property
-    def paused(self) -> str | None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +37,7 @@ class Observed:
     stats: Stats | None
     compiled: CompiledGraph | None
     ports: Mapping[str, MeasuredPort]
-    reading: Reading | None = None
+    source: SourceReport | None
     """None where events are posted"""
 
 
@@ -87,19 +74,17 @@ class HostFigures(Collector):
         if seen.stats is not None:
             yield from self._counted(seen.stats)
         yield from self._models(seen.ports)
-        if seen.reading is not None:
-            yield from self._source(seen.reading)
+        if seen.source is not None:
+            yield from self._source(seen.source)
 
-    def _source(self, reading: Reading) -> Iterator[Metric]:
-        yield self._gauge("reached", "1 where the source can be read", reading.reached, of="source")
-        if reading.lag is not None:
-            yield self._gauge(
-                "lag_events", "Events at the source that are not committed here", reading.lag, of="source"
-            )
-        if reading.lag_seconds is not None:
+    def _source(self, source: SourceReport) -> Iterator[Metric]:
+        yield self._gauge("reached", "1 where the source can be read", source.reached, of="source")
+        if source.lag is not None:
+            yield self._gauge("lag_events", "Events at the source that are not committed here", source.lag, of="source")
+        if source.lag_seconds is not None:
             age = "How old the newest event is that was read, where there are more"
-            yield self._gauge("lag_seconds", age, reading.lag_seconds, of="source")
-        yield self._gauge("paused", "1 where nothing more is read for now", reading.paused is not None, of="source")
+            yield self._gauge("lag_seconds", age, source.lag_seconds, of="source")
+        yield self._gauge("paused", "1 where nothing more is read for now", source.paused is not None, of="source")
 
     def _counted(self, stats: Stats) -> Iterator[Metric]:
         yield self._counter("events", "Events of committed batches", (), [((), stats.received)])

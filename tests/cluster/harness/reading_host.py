@@ -15,6 +15,7 @@ from uuid import uuid4
 import httpx2
 import orjson
 import psycopg
+from prometheus_client.parser import text_string_to_metric_families
 
 from harness.kafka import Broker
 from harness.waiting import wait_for
@@ -102,6 +103,13 @@ class Host:
             return wait_for(what, seen, seconds=seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{self.log()}") from None
+
+    def measured(self) -> dict[str, float]:
+        """What Prometheus reads of its source."""
+        text = httpx2.get(f"{self.url}/-/metrics", trust_env=False, timeout=5).text
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        name = "pointsman_source_"
+        return {each.name.removeprefix(name): each.value for each in samples if each.name.startswith(name)}
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.database_url) as connection:
