@@ -38,12 +38,11 @@ def prometheus_program(name: str) -> str:
 class Prometheus:
     """A running server. `ask` gives what an expression is now."""
 
-    def __init__(self, url: str) -> None:
-        self._client = httpx2.Client(base_url=f"{url}/api/v1", trust_env=False, timeout=30)
+    def __init__(self, client: httpx2.Client) -> None:
+        self._client = client
 
     def get(self, path: str, **asked: str) -> Any:
-        answer = self._client.get(path, params=asked)
-        body = answer.json()
+        body = self._client.get(path, params=asked).json()
         assert body["status"] == "success", f"{asked}: {body['error']}"
         return body["data"]
 
@@ -72,7 +71,8 @@ def prometheus(configuration: Mapping[str, Any], folder: Path) -> Iterator[Prome
         )
     try:
         wait_for("Prometheus is ready", lambda: _ready(f"http://{address}", process, log))
-        yield Prometheus(f"http://{address}")
+        with httpx2.Client(base_url=f"http://{address}/api/v1", trust_env=False, timeout=30) as client:
+            yield Prometheus(client)
     finally:
         process.terminate()
         process.wait(timeout=30)
