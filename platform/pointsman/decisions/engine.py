@@ -267,8 +267,13 @@ class Engine:
         self.stats.committed(
             received=batch.received, duplicates=batch.duplicates, letters=batch.dead_letters, tally=decided.tally
         )
-        arrivals = [(each.arrived, len(each.events), each.synchronous) for each in decided.submissions]
-        self.stats.waited(arrivals, time.monotonic())
+        submissions = decided.submissions
+        self.stats.waited(
+            [each.arrived for each in submissions],
+            [len(each.events) for each in submissions],
+            [each.synchronous for each in submissions],
+            time.monotonic(),
+        )
         self.stats.last_commit = batch.decided_at.timestamp()
 
     def import_history(self, events: Sequence[object]) -> tuple[int, int]:

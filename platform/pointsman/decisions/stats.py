@@ -103,17 +103,15 @@ class Stats:
         if tally.scores is not None:
             self.scores.add_all(tally.scores)
 
-    def waited(self, arrivals: Sequence[tuple[float, int, bool]], now: float) -> None:
-        """Events of committed submissions: (arrived, how many, whether a caller waits), on the clock of `now`."""
-        if len(arrivals) == 1:
-            ((arrived, events, synchronous),) = arrivals
-            (self.synchronous if synchronous else self.stream).add(now - arrived, events)
+    def waited(self, arrived: Sequence[float], events: Sequence[int], synchronous: Sequence[bool], now: float) -> None:
+        """Submissions are committed: when each arrived, of how many events, and whether a caller waits for that one."""
+        if len(arrived) == 1:
+            (self.synchronous if synchronous[0] else self.stream).add(now - arrived[0], events[0])
             return
-        waited = np.array(arrivals, dtype=np.float64)
-        seconds, sizes, single = now - waited[:, 0], waited[:, 1].astype(np.int64), waited[:, 2] > 0
-        for histogram, which in ((self.synchronous, single), (self.stream, ~single)):
+        seconds, times, waits = now - np.array(arrived), np.array(events, np.int64), np.array(synchronous, np.bool_)
+        for histogram, which in ((self.synchronous, waits), (self.stream, ~waits)):
             if which.any():
-                histogram.add_all(seconds[which], sizes[which])
+                histogram.add_all(seconds[which], times[which])
 
 
 def tally(graph: CompiledGraph, evaluation: Evaluation, concluded: Triage) -> Tally:
