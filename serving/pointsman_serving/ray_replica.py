@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,7 @@ class GraphReplica:
         log_as_json()
         self._host: GraphHost | None = None
         self._app: GraphApp | None = None
+        self._starting: asyncio.Task[None] | None = None
 
     async def reconfigure(self, user_config: Mapping[str, Any]) -> None:
         """Start with these settings, or take them over beside the decisions that are made.
@@ -32,19 +34,30 @@ class GraphReplica:
         A running replica never raises: Serve would stop it.
         """
         if self._host is None:
-            host = GraphHost(HostConfig.of(user_config))
-            await host.start()
-            self._host, self._app = host, GraphApp(host)
+            await self._start(HostConfig.of(user_config))
             return
         try:
             self._host.follow(HostConfig.of(user_config))
         except ValidationError as error:
             self._host.refuse(f"the user_config is not one of a graph's host: {error.error_count()} problems")
 
+    async def _start(self, config: HostConfig) -> None:
+        """Be ready, or say in the ready check that the store is away: to wait for it unseen would tell nobody why."""
+        host = GraphHost(config)
+        self._starting = asyncio.create_task(host.start())
+        away = asyncio.create_task(host.store_is_away.wait())
+        await asyncio.wait({self._starting, away}, return_when=asyncio.FIRST_COMPLETED)
+        away.cancel()
+        if self._starting.done():
+            self._starting.result()
+        self._host, self._app = host, GraphApp(host)
+
     def check_health(self) -> None:
         """Serve's health check: an unhealthy replica is replaced, and the new one takes the graph over."""
-        if self._host is None:
+        if self._host is None or self._starting is None:
             raise RuntimeError("no user_config was given: it holds the graph")
+        if self._starting.done():
+            self._starting.result()
         failure = self._host.failure()
         if failure is not None:
             raise RuntimeError(failure)

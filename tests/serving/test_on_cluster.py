@@ -31,7 +31,7 @@ from pointsman.library import load
 from pointsman.local.leftovers import INSTANCE, end, marked
 from pointsman.store.database import connect
 from pointsman.store.migrate import migrate
-from pointsman_operator.resources.graphs.ray_service import serve_config
+from pointsman_operator.resources.graphs.ray_service import _serve_config
 from pointsman_serving.ray_settings import settings
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
@@ -54,7 +54,8 @@ class Pod:
 
     def hand_over(self, resolved: ResolvedGraph) -> None:
         """As KubeRay does with a changed `serveConfigV2`."""
-        config = orjson.loads(serve_config(resolved, standby=False))
+        handed = {"resolved": orjson.loads(resolved.to_json()), "standby": False}
+        config = orjson.loads(_serve_config(resolved.graph.name, handed))
         config["proxy_location"] = "HeadOnly"
         config["http_options"] = {"host": "127.0.0.1", "port": int(self.url.rpartition(":")[2])}
         [application] = config["applications"]

@@ -100,6 +100,8 @@ class GraphHost:
         self._wanted, self._news = config, asyncio.Event()
         self._changing, self._placing = asyncio.Lock(), asyncio.Lock()
         self._tasks = list[asyncio.Task[None]]()
+        self.store_is_away = asyncio.Event()
+        """Set where a start has to wait for the store: it may take long"""
         self._open_reviews = 0
         self._store_answers = False
         self._source: SourceReader | None = None
@@ -321,6 +323,7 @@ class GraphHost:
                 message = f"the decision store does not answer: {_line(error)}"
                 log.warning(message, graph=self.name)
                 self._trouble = ("DatabaseUnreachable", message)
+                self.store_is_away.set()
             await asyncio.sleep(STORE_RETRY_SECONDS)
 
     async def _line_up(self, config: HostConfig) -> None:
