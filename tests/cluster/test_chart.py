@@ -23,7 +23,7 @@ from pointsman_operator.settings import RELEASE, Settings, settings
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = dict(chart.leaves(SCHEMA))
-ALL = {name: {"enabled": True} for name in ("mlflow", "monitoring", "dashboards")}
+ALL = {name: {"enabled": True} for name in ("mlflow", "monitoring", "dashboards", "gateway")}
 """What is off by default"""
 
 
@@ -56,13 +56,14 @@ def test_by_default_it_is_what_make_deploy_installs_into_a_namespace_that_is_the
     assert differences(manifests, rendered) == {}
 
 
-def test_mlflow_and_monitoring_are_those_of_the_manifests(
+def test_what_is_off_by_default_is_that_of_the_manifests(
     helm: Helm, everything: dict[str, Object], kubectl: Path
 ) -> None:
     default = helm.rendered()
     more = {name: each for name, each in everything.items() if name not in default}
 
-    manifests = kustomized(kubectl, MANIFESTS / "mlflow") | kustomized(kubectl, MANIFESTS / "monitoring")
+    folders = ("mlflow", "monitoring", "gateway")
+    manifests = {name: each for folder in folders for name, each in kustomized(kubectl, MANIFESTS / folder).items()}
     assert differences(manifests, more) == {}
 
 
@@ -79,6 +80,7 @@ FETCHES = [f"ClusterStorageContainer/pointsman-{name} spec.container" for name i
 POD_SPECS = {
     OPERATOR: "containers[operator]",
     "Deployment/mlflow spec.template.spec": "containers[mlflow]",
+    "Deployment/pointsman-gateway spec.template.spec": "containers[gateway]",
     "ClusterServingRuntime/pointsman-native spec": "containers[kserve-container]",
     "ClusterServingRuntime/pointsman-kserve-python spec": "containers[kserve-container]",
     "ClusterServingRuntime/pointsman-bento spec": "containers[kserve-container]",
@@ -86,7 +88,7 @@ POD_SPECS = {
 }
 CONTAINERS = [f"{spec}.{container}" for spec, container in POD_SPECS.items()] + FETCHES
 TRITON = "ClusterServingRuntime/pointsman-triton spec.containers[kserve-container].image"
-IMAGES = ["operator", "mlflow", "serving", "kserve-python", "bentoml", None, "serving", "storage", "serving"]
+IMAGES = ["operator", "mlflow", "graph", "serving", "kserve-python", "bentoml", None, "serving", "storage", "serving"]
 """Of `CONTAINERS`; Triton's is not ours"""
 
 
@@ -144,6 +146,10 @@ CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "monitoring.enabled": (False, gone("PrometheusRule PodMonitor", "monitoring")),
     "dashboards.enabled": (False, gone("ConfigMap", "dashboards")),
     "mlflow.enabled": (False, gone("Deployment Service", "mlflow")),
+    "gateway.enabled": (
+        False,
+        gone("ServiceAccount ClusterRole ClusterRoleBinding Deployment Service GatewayClass Gateway", "gateway"),
+    ),
     "global": ({"of": "another chart"}, {}),
 }
 SETTINGS = {path: path.removeprefix("settings.") for path in VALUES if path.startswith("settings.")}
