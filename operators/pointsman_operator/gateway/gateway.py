@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,12 +44,21 @@ class Settings:
     folder: Path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What statuses are to say: what was decided, and why HAProxy does not serve it."""
+
+    decided: Decided
+    trouble: str
+
+
 class Gateway:
     """The gateway of one cluster."""
 
     def __init__(self, cluster: Cluster, settings: Settings) -> None:
         self._cluster, self._settings = cluster, settings
-        self._wake = asyncio.Event()
+        self._wake, self._news = asyncio.Event(), asyncio.Event()
+        self._told: Told | None = None
         self._haproxy = HAProxy(settings.folder, ended=self._ended)
         self._served: Routing | None = None
         """What HAProxy serves; None where that is not known"""
@@ -64,51 +74,66 @@ class Gateway:
                 tasks.create_task(follower.run(), name=f"follow {follower.kind.name}")
             for follower in self._followers.values():
                 await follower.known.wait()
-            while True:
-                self._wake.clear()
-                again = None if await self._sync() else RETRY_SECONDS
-                try:
-                    async with asyncio.timeout(again):
-                        await self._wake.wait()
-                except TimeoutError:
-                    log.info("again")
+            tasks.create_task(self._serving(), name="serve")
+            tasks.create_task(self._telling(), name="tell")
 
     async def stop(self, seconds: float) -> None:
         """End HAProxy with its last request, or after so many seconds."""
         await self._haproxy.stop(seconds)
 
-    async def _sync(self) -> bool:
-        """Serve what the cluster asks for now, and say so; whether all of that was done."""
-        decided = decide(
-            Objects(**{field: self._all(kind) for field, kind in _FIELDS.items()}), port=self._settings.port
-        )
-        trouble = ""
-        try:
-            await self._serve(decided.routing)
-        except NotTaken as error:
-            trouble = str(error)
-            log.error("HAProxy does not serve the routes", error=trouble)
-        return await self._say(decided, trouble) and not trouble
+    async def _serving(self) -> None:
+        """Have HAProxy serve what the cluster asks for, as soon as that is something else."""
+        while True:
+            self._wake.clear()
+            trouble = "it could not be brought up to date: the log says why"
+            try:
+                decided = decide(
+                    Objects(**{field: self._all(kind) for field, kind in _FIELDS.items()}), port=self._settings.port
+                )
+                trouble = await self._serve(decided.routing)
+                self._told = Told(decided=decided, trouble=trouble)
+                self._news.set()
+            except Exception:  # what is served goes on being served
+                log.exception("the routes could not be brought up to date")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_SECONDS if trouble else None):
+                    await self._wake.wait()
 
-    async def _serve(self, wanted: Routing) -> None:
+    async def _telling(self) -> None:
+        """Say so in the statuses: beside, since there may be many, and endpoints do not wait."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            if self._told is not None and not await self._say(self._told):
+                await asyncio.sleep(RETRY_SECONDS)
+                self._news.set()
+
+    async def _serve(self, wanted: Routing) -> str:
+        """Why HAProxy does not serve this; empty where it does."""
         before, self._served = self._served, None
         text = render(wanted, bind=self._settings.bind, metrics=self._settings.metrics)
-        if before is None or structure(before) != structure(wanted):
-            await self._haproxy.load(text)
-        elif before != wanted:
-            try:
-                await self._haproxy.tell(text, _commands(before, wanted))
-            except NotTaken as error:
-                log.warning("HAProxy is loaded anew", error=str(error))
+        try:
+            if before is None or structure(before) != structure(wanted):
                 await self._haproxy.load(text)
-        self._served = wanted
+            elif before != wanted:
+                try:
+                    await self._haproxy.tell(text, _commands(before, wanted))
+                except NotTaken as error:
+                    log.warning("HAProxy is loaded anew", error=str(error))
+                    await self._haproxy.load(text)
+        except NotTaken as error:
+            log.error("HAProxy does not serve the routes", error=str(error))
+            return str(error)
+        self._served = wanted if self._haproxy.runs else None
+        return ""
 
-    async def _say(self, decided: Decided, trouble: str) -> bool:
-        now, address, done = datetime.now(UTC), self._address(), True
+    async def _say(self, told: Told) -> bool:
+        """Whether every status says it."""
+        decided, now, address, done = told.decided, datetime.now(UTC), self._address(), True
         for raw in decided.classes:
             done &= await self._status(GATEWAY_CLASS, raw, class_status(raw, now=now))
         for raw, listeners in decided.gateways:
-            status = gateway_status(decided, raw, listeners, address=address, trouble=trouble, now=now)
+            status = gateway_status(decided, raw, listeners, address=address, trouble=told.trouble, now=now)
             done &= await self._status(GATEWAY, raw, status)
         for route in decided.routes:
             done &= await self._status(HTTP_ROUTE, route.raw, route_status(route, now=now))

@@ -36,6 +36,11 @@ class HAProxy:
         """A descriptor of the master's process, while it lives"""
         self._over = asyncio.Event()
 
+    @property
+    def runs(self) -> bool:
+        """Whether the master lives."""
+        return self._process is not None
+
     async def load(self, text: str) -> None:
         """Serve this configuration, started where it does not run. Raises NotTaken; what was served before is served on."""
         before = self._config.read_text() if self._config.exists() else None

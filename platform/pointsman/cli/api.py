@@ -95,11 +95,10 @@ class Api:
                 **more,
             )
         except httpx2.HTTPError as error:
-            raise Failure(
-                f"the API does not answer at {door.address}: {error}",
-                hint="`pointsman status` shows what runs; elsewhere set POINTSMAN_API",
-                code=Exit.NOT_RUNNING,
-            ) from error
+            here = "`pointsman status` shows what runs; elsewhere set POINTSMAN_API"
+            hint = "kubectl, with the same options, says more" if door.service else here
+            message = f"the API does not answer at {door.address}: {error}"
+            raise Failure(message, hint=hint, code=Exit.NOT_RUNNING) from error
         if answer.status_code >= 400:
             raise failure(answer.status_code, answer.text, door)
         return answer.json()
