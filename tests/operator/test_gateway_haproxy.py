@@ -55,10 +55,13 @@ def named(name: str) -> Iterator[Named]:
     server = Named(name)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield server
+    finally:
+        server.let.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def config(port: int, *servers: Server) -> str:
