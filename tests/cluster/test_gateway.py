@@ -84,7 +84,7 @@ def load(gateway: Gateway, path: str, name: str, clients: int = 4) -> Iterator[C
         connection = HTTPConnection("127.0.0.1", gateway.port, timeout=20)
         while not over.is_set():
             try:
-                connection.request("GET", path, headers={"host": name})
+                connection.request("POST", path, body=b"{}", headers={"host": name})
                 answer = connection.getresponse()
                 body = answer.read().decode()
                 told_now = body if answer.status == 200 else f"{answer.status} {body}"

@@ -14,7 +14,7 @@ import pytest
 
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
-from pointsman.routing.haproxy import admit, dismiss, render
+from pointsman.routing.haproxy import BUFFER_BYTES, admit, dismiss, render
 from pointsman.routing.routes import Backend, Match, Part, Routing, Rule, Server
 from pointsman_operator.gateway.haproxy import HAProxy, NotTaken
 
@@ -22,11 +22,12 @@ pytestmark = pytest.mark.slow
 
 
 class Named(ThreadingHTTPServer):
-    """Answers with its name; at /slow only once it is let."""
+    """Answers with its name; at /slow only once it is let; what is posted with `status`."""
 
     def __init__(self, name: str) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.name, self.asked, self.let = name, threading.Event(), threading.Event()
+        self.status = 200
 
     @property
     def server(self) -> Server:
@@ -34,6 +35,8 @@ class Named(ThreadingHTTPServer):
 
 
 class _Answers(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet
     server: Named
 
     def do_GET(self) -> None:
@@ -45,6 +48,12 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(self.server.status)
+        self.send_header("content-length", "0")
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -64,13 +73,14 @@ def named(name: str) -> Iterator[Named]:
         server.server_close()
 
 
-def config(port: int, *servers: Server) -> str:
+def config(port: int, *servers: Server, decisions: bool = False) -> str:
     rule = Rule(match=Match(), parts=(Part(backend="a"),))
-    return render(Routing(rules=(rule,), backends=(backend(*servers),)), bind=f"127.0.0.1:{port}")
+    routing = Routing(rules=(rule,), backends=(backend(*servers, decisions=decisions),))
+    return render(routing, bind=f"127.0.0.1:{port}")
 
 
-def backend(*servers: Server) -> Backend:
-    return Backend(name="a", servers=servers)
+def backend(*servers: Server, decisions: bool = False) -> Backend:
+    return Backend(name="a", servers=servers, decisions=decisions)
 
 
 def get(port: int, path: str = "/") -> str:
@@ -116,6 +126,31 @@ def test_a_server_that_leaves_finishes_what_it_has_and_may_come_back(with_haprox
 
     with named("one") as one, named("two") as two:
         with_haproxy(leave_and_come_back)
+
+
+def posted(port: int, body: bytes) -> set[int]:
+    """The statuses of twenty requests, whose bodies come a packet after their heads."""
+    connection, found = HTTPConnection("127.0.0.1", port, timeout=20), set[int]()
+    for _ in range(20):
+        connection.request("POST", "/", body=body)
+        answer = connection.getresponse()
+        answer.read()
+        found.add(answer.status)
+    connection.close()
+    return found
+
+
+@pytest.mark.parametrize("size", [500, BUFFER_BYTES * 9 // 10])
+def test_a_request_for_decisions_is_sent_to_another_host_where_one_has_refused_it(with_haproxy, size: int) -> None:
+    async def ask(haproxy: HAProxy, port: int) -> None:
+        one.status = 503
+        await haproxy.load(config(port, one.server, two.server, decisions=True))
+        assert await asyncio.to_thread(posted, port, b"x" * size) == {200}
+        await haproxy.load(config(port, one.server, two.server))
+        assert await asyncio.to_thread(posted, port, b"x" * size) == {200, 503}, "who asks for anything else is told"
+
+    with named("one") as one, named("two") as two:
+        with_haproxy(ask)
 
 
 def test_what_it_does_not_take_is_told_and_what_it_served_is_served_on(with_haproxy, tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def _equals(wanted: Equal) -> str:
 def _backend(backend: Backend) -> Iterator[str]:
     yield f"backend {backend.name}"
     if backend.decisions:
+        yield "    option http-buffer-request"  # only a request that is whole can be sent again
         yield "    retry-on conn-failure empty-response 503"
         yield f"    {STARTING}"
     for server in backend.servers:

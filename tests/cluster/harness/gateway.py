@@ -139,6 +139,10 @@ def host(name: str, address: str) -> Iterator[Host]:
             self.end_headers()
             self.wfile.write(body)
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.do_GET()
+
         def log_message(self, format: str, *args: object) -> None:
             """Nothing."""
 
