@@ -23,8 +23,11 @@ from uuid import uuid4
 import httpx2
 import orjson
 import psutil
+import psycopg
 import pytest
 
+from harness.kafka import Broker
+from harness.reading_host import records
 from pointsman.api.documents import load, plain
 from pointsman.ledger.verify import verify
 from pointsman.local.client import ControlClient, ControlError, NotRunning
@@ -211,6 +214,56 @@ def test_it_decides_once_everything_is_ready_and_can_explain_it(running: Running
     explained = running.client.explain("DecisionGraph", "card-fraud")
     assert (explained["tree"]["state"], explained["reason"]) == ("Ready True: Ready", "Ready")
     assert "process graph-card-fraud" in [each["what"] for each in explained["tree"]["below"]]
+
+
+def test_a_topic_is_decided_though_store_host_and_broker_are_killed_meanwhile(running: Running, kafka: Broker) -> None:
+    (stream,) = map(plain, load(EXAMPLE.parent / "kafka"))
+    stream["spec"]["source"]["kafka"]["bootstrapServers"] = [kafka.address]
+    topic, produced = stream["spec"]["source"]["kafka"]["topic"], 0
+    kafka.create(topic, partitions=3)
+    running.client.apply([stream])
+    running.ready()
+    assert running.condition("EventStream", "transactions", "SourceReachable")[:2] == ("True", "SourceReachable")
+    url = PostgresServer(running.home).url("pointsman")
+
+    def read() -> int:
+        with connect(url) as connection:
+            (row,) = connection.execute("SELECT coalesce(sum(next_offset), 0)::int FROM source_offsets").fetchall()
+        return int(row[0])
+
+    for killed in ("postgres", "graph-card-fraud"):
+        kafka.produce(topic, records(2000))
+        produced += 2000
+        running.until(lambda wanted=produced: read() > wanted - 2000)
+        os.kill(running.pid(killed), signal.SIGKILL)
+        running.until(lambda wanted=produced: answered(read) == wanted)
+    kafka.kill()
+    try:
+        gone = ("False", "SourceUnreachable")
+        running.until(lambda: running.condition("EventStream", "transactions")[:2] == gone)
+        assert running.condition("DecisionGraph", "card-fraud")[:2] == ("Unknown", "WaitingForStream")
+    finally:
+        kafka.start()
+    running.ready()
+    running.until(lambda: running.client.get("EventStream", "transactions")["status"].get("lag") == 0)
+    with connect(url) as connection:
+        (counts,) = connection.execute(
+            "SELECT (SELECT sum(received) FROM graph_heads)::int, (SELECT count(*) FROM decisions)::int, "
+            "(SELECT count(*) FROM dead_letters)::int, (SELECT sum(duplicates) FROM graph_heads)::int, "
+            "(SELECT count(DISTINCT event_id) FROM decisions)::int"
+        ).fetchall()
+    received, decided, dead, duplicates, events = counts
+    assert received == decided + dead + duplicates
+    assert decided == events
+    assert duplicates == 0
+
+
+def answered(ask: Callable[[], T]) -> T | None:
+    """None while the database does not answer."""
+    try:
+        return ask()
+    except psycopg.OperationalError:
+        return None
 
 
 def test_what_children_are_told_is_for_their_owner_alone(running: Running) -> None:
