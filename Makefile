@@ -48,13 +48,14 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (half an hour; needs wrk, and Go for Kubernetes); writes docs/performance.md
+bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (half an hour; needs wrk, Java and Maven for Kafka, Go for Kubernetes); writes docs/performance.md
 	@command -v wrk >/dev/null || { echo 'wrk makes the load: on Debian or Ubuntu, apt-get install wrk'; exit 1; }
 	@$(BIN)/python -m pointsman_serving.kserve_python.environment
 	@$(BIN)/python -m pointsman_serving.triton.environment
 	@$(BIN)/python benchmarks/stream.py
 	@$(BIN)/python benchmarks/features.py
 	@$(BIN)/python benchmarks/peers/run.py
+	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/kafka.py
 	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/reconcile.py
 	@$(BIN)/python benchmarks/page.py
 
