@@ -31,7 +31,7 @@ def list_dead_letters(
 
     def once() -> None:
         found = api.get("/v1/deadletters", graph=name, state=state, reason=reason, limit=limit)
-        page(found["items"], ("id", "event_id", "reason", "place", "at", "message"), output)
+        page(found["items"], ("id", "event_id", "source", "offset", "reason", "place", "at", "message"), output)
 
     watch(once, forever=watching)
 
