@@ -17,7 +17,9 @@ from pointsman.governance.keyring import KEY_HEADER
 
 router = APIRouter(prefix="/v1/deadletters", tags=["dead letters"])
 
-FIELDS = "dead_letter_id AS id, graph_uid, event_id, source, source_offset AS "offset", reason, place, message, at, state"
+FIELDS = (
+    'dead_letter_id AS id, graph_uid, event_id, source, source_offset AS "offset", reason, place, message, at, state'
+)
 PAGE = f"""
 SELECT {FIELDS} FROM dead_letters WHERE graph_uid = %(graph)s AND (%(state)s::text IS NULL OR state = %(state)s)
     AND (%(reason)s::text IS NULL OR reason = %(reason)s)

@@ -21,6 +21,8 @@ from pointsman.graphs.contract import Unread
 MECHANISMS = {"Plain": "PLAIN", "ScramSHA256": "SCRAM-SHA-256", "ScramSHA512": "SCRAM-SHA-512"}
 PREFETCHED = 8192
 """Records that the client fetches ahead of the reader, about; they are not taken in yet."""
+PREFETCHED_BYTES = 16 * 1024 * 1024
+"""And bytes, about, so that a batch of large records has an end."""
 
 CHANGING = re.compile(r" \(after \d+ms in state \w+.*?\)|, \d+ identical error\(s\) suppressed")
 """What is different in librdkafka's words each time"""
@@ -90,6 +92,8 @@ def reading(group: str) -> dict[str, str | int | bool]:
         "isolation.level": "read_committed",
         "allow.auto.create.topics": False,
         "queued.min.messages": PREFETCHED,
+        "queued.max.messages.kbytes": PREFETCHED_BYTES // 1024,
+        "fetch.max.bytes": PREFETCHED_BYTES,
     }
 
 

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import structlog
 from confluent_kafka import (
+    TIMESTAMP_NOT_AVAILABLE,
     Consumer,
     IsolationLevel,
     KafkaError,
@@ -43,7 +44,7 @@ class Moved(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Records:
-    """What was read at once: the events, where they stood, and when the newest was written (seconds since 1970)."""
+    """What was read at once: the events, where they stood, and when the newest was written (seconds since 1970), if they say."""
 
     events: Sequence[object]
     stretch: Stretch
@@ -123,12 +124,13 @@ class KafkaTopic:
             partition: (before[partition], self._next[partition])
             for partition in {partition for partition, _ in places}
         }
+        times = [each.timestamp() for each in read]
         assert self._seen is not None
         stretch = Stretch(source=self._seen.source, label=kafka.label(self._source.topic), places=places, moves=moves)
         return Records(
             events=kafka.events_of([each.value() for each in read]),
             stretch=stretch,
-            newest=max((each.timestamp()[1] / 1000 for each in read), default=None),
+            newest=max((at / 1000 for kind, at in times if kind != TIMESTAMP_NOT_AVAILABLE), default=None),
         )
 
     def tell(self, offsets: Mapping[int, int]) -> None:

@@ -39,13 +39,11 @@ BATCHES = 3
 WAIT_SECONDS = 0.1
 """How long a read waits for a first event."""
 LOOK_SECONDS = 2.0
-"""Between two looks at the topic: its partitions, its ends, whether it is reached."""
+"""Between two looks at the topic: its partitions, its ends, whether it is reached. Kafka is told then how far the graph is."""
 RETRY_SECONDS = (0.5, 5.0)
 """Before reading is begun again, the first time and at most."""
 HELD_SECONDS = 0.5
 """Between two looks whether people have room for more again."""
-TELL_SECONDS = 1.0
-"""Between two times that Kafka is told how far the graph is."""
 
 
 class Decider(Protocol):
@@ -89,7 +87,7 @@ class SourceReader:
         self._flight = deque[_InFlight]()
         self._committed = Offsets()
         self._newest: float | None = None
-        self._told = 0.0
+        self._told = Offsets()
         self._trouble: SourceTrouble | None = None
         self._lag: int | None = None
         self._dead_letters: int | None = None
@@ -185,7 +183,7 @@ class SourceReader:
         try:
             while not watch.done():
                 while self._flight and self._flight[0].answers.done():
-                    await self._took(topic)
+                    await self._took()
                 self._held = self._host.full
                 room = min(BATCH_EVENTS, self._most - sum(each.size for each in self._flight))
                 if self._held is not None and not self._flight:
@@ -196,19 +194,19 @@ class SourceReader:
                     await self._take_in(await self._blocking(topic.read, room, WAIT_SECONDS))
             watch.result()
             while self._flight:
-                await self._took(topic)
+                await self._took()
         finally:
             watch.cancel()
             self._held = None
             await self._settled()
 
     async def _take_in(self, records: Records) -> None:
-        if records.newest is not None:
+        if records.events:
             self._newest = records.newest
             answers = await self._host.submit(_submission(records.events, records.stretch))
             self._flight.append(_InFlight(stretch=records.stretch, size=len(records.events), answers=answers))
 
-    async def _took(self, topic: KafkaTopic) -> None:
+    async def _took(self) -> None:
         """The oldest batch is committed. Raises why it is not."""
         done = self._flight[0]
         answers = await done.answers
@@ -216,10 +214,6 @@ class SourceReader:
         self._failed = None
         self._host.opened_reviews(sum(each.get("outcome") == REVIEW and "duplicate" not in each for each in answers))
         self._committed |= {(done.stretch.source, part): end for part, (_, end) in done.stretch.moves.items()}
-        if time.monotonic() - self._told > TELL_SECONDS:
-            self._told = time.monotonic()
-            at = {part: end for (source, part), end in self._committed.items() if source == done.stretch.source}
-            await self._blocking(topic.tell, at)
 
     async def _settled(self) -> None:
         """Wait until nothing is in flight, whatever becomes of it."""
@@ -240,6 +234,10 @@ class SourceReader:
                 continue
             self._found(None)
             await self._count(topic, seen)
+            if self._committed != self._told:
+                self._told = dict(self._committed)
+                at = {part: end for (source, part), end in self._told.items() if source == seen.source}
+                await self._blocking(topic.tell, at)
             if (seen.source, seen.ends.keys()) != (began.source, began.ends.keys()):
                 return
 
