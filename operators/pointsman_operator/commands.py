@@ -6,16 +6,21 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TypeVar
 
+from pointsman.api.decision_graph import DecisionGraph
 from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.worlds import Door, Place
 from pointsman.explained import Verdict, conditions_of, explained, headed, standing
 from pointsman.governance.keyring import KEY_HEADER
+from pointsman.graphs.references import references
 from pointsman_operator import names
 from pointsman_operator.cluster import look
 from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound, Refused
+from pointsman_operator.explaining import graph_tree
 from pointsman_operator.explaining.tree import explain
+from pointsman_operator.reading import Unreadable, read
 from pointsman_operator.seen import (
     ACTION_TARGET,
     DECISION_GRAPH,
@@ -61,7 +66,9 @@ class Commands:
     def explain(self, kind: str, name: str) -> dict[str, Any]:
         """Why an object is as it is."""
         wanted = _kind(kind)
-        if wanted.name != MODEL_DEPLOYMENT.name:
+        if wanted == DECISION_GRAPH:
+            return self._asked(partial(_graph, name), wanted, name)
+        if wanted != MODEL_DEPLOYMENT:
             return _by_conditions(wanted, self.get(kind, name))
 
         async def ask(cluster: Cluster, namespace: str) -> dict[str, Any]:
@@ -110,6 +117,15 @@ class Commands:
         except ClusterError as error:
             raise Failure(str(error)) from error
         return asyncio.run(asking(cluster))
+
+
+async def _graph(name: str, cluster: Cluster, namespace: str) -> dict[str, Any]:
+    """Why a graph is as it is."""
+    raw = await cluster.read(DECISION_GRAPH, namespace, name)
+    graph = read(raw, DecisionGraph)
+    named = () if isinstance(graph, Unreadable) else references(graph)
+    seen = await look.at_namespace(cluster, namespace)
+    return graph_tree.explain(seen, raw, named, await look.at_logs(cluster, seen))
 
 
 async def _own_key(cluster: Cluster, namespace: str) -> str:

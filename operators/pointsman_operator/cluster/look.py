@@ -12,6 +12,8 @@ from pointsman_operator.causes.cause import condition, items
 from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound
 from pointsman_operator.cluster.memory import Key, key_of, owner_of
 from pointsman_operator.cluster.warnings import last_said
+from pointsman_operator.graphs.caches import OURS
+from pointsman_operator.graphs.seen import DOCUMENTS, MADE, SeenNamespace
 from pointsman_operator.seen import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
@@ -23,6 +25,7 @@ from pointsman_operator.seen import (
     SERVING_RUNTIME,
     Installed,
     Kind,
+    Objects,
     Raw,
     Seen,
 )
@@ -47,11 +50,25 @@ async def at_one(cluster: Cluster, namespace: str, name: str) -> Seen:
         kind.name: await _listed(cluster, kind, own, namespace)
         for kind in (INFERENCE_SERVICE, DEPLOYMENT, REPLICA_SET, POD)
     }
-    events = defaultdict[str, list[Raw]](list)
-    warnings = await _listed(cluster, EVENT, {"fieldSelector": "type=Warning"}, namespace)
-    for event in sorted(warnings, key=last_said):
-        events[str(event["involvedObject"].get("uid"))].append(event)
+    events = await _warnings(cluster, namespace)
     return Seen(deployment=raw, objects=objects, events=events, now=datetime.now(UTC))
+
+
+async def at_namespace(cluster: Cluster, namespace: str) -> SeenNamespace:
+    """All that shows why the graphs of a namespace are as they are."""
+    kinds = (*DOCUMENTS, MODEL_DEPLOYMENT, *MADE, POD)
+    listed = [
+        await _listed(cluster, kind, {} if kind in DOCUMENTS or kind is MODEL_DEPLOYMENT else OURS, namespace)
+        for kind in kinds
+    ]
+    objects = {kind.name: found for kind, found in zip(kinds, listed, strict=True)}
+    return SeenNamespace(
+        name=namespace,
+        objects=objects,
+        events=await _warnings(cluster, namespace),
+        deployments=objects[MODEL_DEPLOYMENT.name],
+        now=datetime.now(UTC),
+    )
 
 
 async def at_everything(cluster: Cluster) -> Everything:
@@ -78,7 +95,7 @@ async def at_everything(cluster: Cluster) -> Everything:
     return Everything(deployments=tuple(deployments), runtimes=of_cluster)
 
 
-async def at_logs(cluster: Cluster, seen: Seen) -> dict[tuple[str, str], str]:
+async def at_logs(cluster: Cluster, seen: Objects) -> dict[tuple[str, str], str]:
     """The end of the log, by pod and container, of those that have run, are not ready and have left no word in their status."""
     found = dict[tuple[str, str], str]()
     for pod, container, previous in _unsaid(seen)[:LOGS]:
@@ -89,7 +106,7 @@ async def at_logs(cluster: Cluster, seen: Seen) -> dict[tuple[str, str], str]:
     return found
 
 
-def _unsaid(seen: Seen) -> list[tuple[str, str, bool]]:
+def _unsaid(seen: Objects) -> list[tuple[str, str, bool]]:
     """Pod, container, and whether the log is that of the run before."""
     return [
         (str(pod["metadata"]["name"]), str(status["name"]), "running" not in status["state"])
@@ -100,6 +117,14 @@ def _unsaid(seen: Seen) -> list[tuple[str, str, bool]]:
         and ("running" in status.get("state", {}) or status.get("restartCount"))
         and not status.get("lastState", {}).get("terminated", {}).get("message")
     ]
+
+
+async def _warnings(cluster: Cluster, namespace: str) -> dict[str, list[Raw]]:
+    """By the uid of what they are about, the oldest first."""
+    found = defaultdict[str, list[Raw]](list)
+    for event in sorted(await _listed(cluster, EVENT, {"fieldSelector": "type=Warning"}, namespace), key=last_said):
+        found[str(event["involvedObject"].get("uid"))].append(event)
+    return found
 
 
 async def _listed(

@@ -56,7 +56,7 @@ def _found(seen: Seen, service: Raw, cause: Cause) -> Blame:
     for pod in pods_of(seen, revision):
         found = cause_of_pod(pod)
         if found is not None and (found.reason, found.container) == (cause.reason, cause.container):
-            return _in_pod(pod, found)
+            return in_pod(pod, found)
     for kind in (REPLICA_SET, DEPLOYMENT):
         for raw in words.of_revision(seen, kind, revision):
             if words.is_refused(raw):
@@ -64,7 +64,8 @@ def _found(seen: Seen, service: Raw, cause: Cause) -> Blame:
     return _in(INFERENCE_SERVICE, service, cause)
 
 
-def _in_pod(seen: PodSeen, cause: Cause) -> Blame:
+def in_pod(seen: PodSeen, cause: Cause) -> Blame:
+    """In a container of a pod, or in the pod itself."""
     name = str(seen.pod["metadata"]["name"])
     status: Raw = next((status for _, status in words.statuses(seen.pod) if status["name"] == cause.container), {})
     runs, restarts = "running" in status.get("state", {}), status.get("restartCount", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -84,7 +84,7 @@ def store(seen: SeenNamespace, job: str) -> Condition:
     raw = seen.one(JOB, job)
     if raw is not None and (raw.get("status") or {}).get("succeeded"):
         return Condition(type="StoreReady", status="True", reason=Reason.StoreReady)
-    cause = cause_of_revision(None, _pods(seen, {names.PART: "migrate"}))
+    cause = cause_of_revision(None, pods_with(seen, {names.PART: "migrate"}))
     if cause is not None and not cause.passes:
         reason = Reason.StoreNotPrepared if cause.reason in (Reason.Crashing, Reason.FetchFailed) else cause.reason
         message = f"the decision store is not prepared: {cause.message}"
@@ -97,7 +97,7 @@ def dispatcher(seen: SeenNamespace) -> Condition:
     """Whether what takes actions to targets is there."""
     if seen.dispatcher is not None and not seen.dispatcher.cause:
         return Condition(type="Dispatched", status="True", reason=Reason.DispatcherReady)
-    pods, deployment = _pods(seen, {names.PART: "dispatcher"}), seen.one(DEPLOYMENT, names.DISPATCHER)
+    pods, deployment = pods_with(seen, {names.PART: "dispatcher"}), seen.one(DEPLOYMENT, names.DISPATCHER)
     cause = cause_of_revision(deployment, pods)
     if cause is not None and not cause.passes:
         message = f"nothing takes actions to it: the dispatcher does not run: {cause.message}"
@@ -211,7 +211,7 @@ FAILING = frozenset({Reason.DatabaseUnreachable, Reason.HostFailed, Reason.Artif
 def _cause(graph: DecisionGraph, shape: str, seen: SeenNamespace) -> Cause | None:
     """Why a host says nothing: its pods' causes, or what Ray says of it."""
     name = names.host(graph.name, shape)
-    of_pods = cause_of_revision(seen.one(DEPLOYMENT, name), _pods(seen, names.graph_labels(graph.name, shape)))
+    of_pods = cause_of_revision(seen.one(DEPLOYMENT, name), pods_with(seen, names.graph_labels(graph.name, shape)))
     return of_pods or _of_ray(graph, seen.one(RAY_SERVICE, name))
 
 
@@ -234,7 +234,7 @@ def _of_ray(graph: DecisionGraph, raw: Raw | None) -> Cause | None:
     return None
 
 
-def _pods(seen: SeenNamespace, labels: Mapping[str, str]) -> Sequence[PodSeen]:
+def pods_with(seen: SeenNamespace, labels: Mapping[str, str]) -> list[PodSeen]:
     """Those with these labels that are not on their way out, and are not done."""
     return [
         PodSeen(
