@@ -15,7 +15,6 @@ from prometheus_client import Counter
 
 from pointsman.api.reasons import Reason
 from pointsman.deployments.plan import Unresolved
-from pointsman_operator import names
 from pointsman_operator.cluster.client import Cluster, ClusterError, Conflict, NotFound, Refused
 from pointsman_operator.differences import Writes
 from pointsman_operator.happened import Happened
@@ -101,11 +100,11 @@ class Writer:
         except (NotFound, Refused, Conflict):
             return  # its namespace is being deleted, or it was told before
 
-    async def label(self, kind: Kind, metadata: Raw, owner: str) -> None:
-        """Give an object of a ModelDeployment its labels back. A watch tells of it."""
+    async def label(self, kind: Kind, metadata: Raw, labels: Mapping[str, str]) -> None:
+        """Give an object its labels back. A watch tells of it."""
         self._begin(kind, "label")
-        labels = {"metadata": {"labels": names.labels(owner)}}
-        await self._cluster.merge(kind, metadata["namespace"], metadata["name"], labels)
+        change = {"metadata": {"labels": dict(labels)}}
+        await self._cluster.merge(kind, metadata["namespace"], metadata["name"], change)
 
     async def make(self, kind: Kind, document: Raw) -> None:
         """An object that is made once, and that nobody follows. Raises Conflict where somebody else's is there."""

@@ -10,6 +10,7 @@ import structlog
 
 from pointsman.registry.port import Registry
 from pointsman.registry.write_back import WriteBack
+from pointsman_operator import names
 from pointsman_operator.carry_out import Writer
 from pointsman_operator.cluster.caches import Caches
 from pointsman_operator.cluster.client import Cluster
@@ -17,11 +18,13 @@ from pointsman_operator.cluster.memory import Key
 from pointsman_operator.cluster.nodes import Nodes
 from pointsman_operator.cluster.queue import WorkQueue
 from pointsman_operator.graphs.operator import Graphs
+from pointsman_operator.graphs.seen import MADE as MADE_FOR_GRAPHS
 from pointsman_operator.prober import Prober
 from pointsman_operator.reconcile import Reconciler
 from pointsman_operator.references import References
+from pointsman_operator.seen import DECISION_GRAPH, MADE, MODEL_DEPLOYMENT
 from pointsman_operator.settings import Settings
-from pointsman_operator.strays import Strays
+from pointsman_operator.strays import Family, Strays
 from pointsman_operator.work import work
 
 log = structlog.get_logger()
@@ -43,13 +46,22 @@ class Operator:
         self.caches = Caches(cluster, self._changed, registry_url=settings.registry_url)
         self._settings = settings
         writer = Writer(cluster, self.caches, leads=leads)
-        self._strays = Strays(cluster, self.caches, writer)
         self._references = References(registry, poll_seconds=settings.registry_poll_seconds, changed=self._changed)
         self._write_back = WriteBack(registry)
         self._prober = Prober(seconds=settings.probe_seconds)
         nodes = Nodes(cluster)
         self.graphs = Graphs(
             cluster, registry, settings, self.caches, nodes, leads=leads, uses_other_models=self._uses_other_models
+        )
+        self._strays = Strays(
+            cluster,
+            writer,
+            (
+                Family(kind=MODEL_DEPLOYMENT, made=MADE, labels=names.labels, owner=self.caches.deployment),
+                Family(
+                    kind=DECISION_GRAPH, made=MADE_FOR_GRAPHS, labels=names.graph_labels, owner=self.graphs.caches.graph
+                ),
+            ),
         )
         self._reconciler = Reconciler(
             settings=settings,

@@ -90,9 +90,9 @@ class NamespaceCaches:
         """The DecisionGraphs of a namespace."""
         return self._of(DECISION_GRAPH, namespace)
 
-    def owner(self, kind: Kind, key: Key) -> Raw | None:
-        """A graph or a target."""
-        return self._followers[kind.name].memory.get(key)
+    def graph(self, key: Key) -> Raw | None:
+        """One DecisionGraph."""
+        return self._followers[DECISION_GRAPH.name].memory.get(key)
 
     def wrote(self, kind: Kind, raw: Raw) -> None:
         """Remember the answer to a write of our own, so that nothing is written twice before a watch tells of it."""
