@@ -20,13 +20,16 @@ import pytest
 from harness import operator as operators
 from harness import parts, triton, yours
 from harness.cluster import Cluster
+from harness.graphs import EXAMPLE
 from harness.helm import Helm
 from harness.model_deployments import URI
+from harness.neighbours import Neighbours, neighbours
 from harness.operator import Operator
 from harness.real import real_node as real_world
 from harness.simulated import simulated as simulated_world
 from harness.simulated import unattended as unattended_world
 from harness.waiting import wait_for
+from pointsman.demo.register import register
 from pointsman.models.artifact import digest_of
 from pointsman_images.build import build
 from pointsman_images.cache import Missing, Say
@@ -169,6 +172,35 @@ def registered(
         return URI.format(namespace)
 
     return register
+
+
+@pytest.fixture(scope="module")
+def played() -> Iterator[Neighbours]:
+    with neighbours() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def fraud_models(mlflow_server: Any) -> str:
+    """A registry in which the example's models are."""
+    for _ in register(EXAMPLE, mlflow_server.url):
+        pass
+    return str(mlflow_server.url)
+
+
+@pytest.fixture(scope="module")
+def graphs_operator(
+    simulated: Cluster, fraud_models: str, played: Neighbours, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Any]:
+    """Starts an operator whose hosts, dispatchers and models are played. One at a time."""
+    operators.installed(simulated)
+    folder = tmp_path_factory.mktemp("operator")
+
+    def start(**environment: str) -> Any:
+        settings = {"POINTSMAN_GRAPH_ADDRESS": played.graphs, **environment}
+        return operators.operator(simulated, folder, registry=fraud_models, probes=played.models, environment=settings)
+
+    return start
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,25 +1,24 @@
-"""The fraud example on a cluster: what a namespace's graphs become, what is missing said and mended, and nothing left behind.
+"""The fraud example on a cluster: what a namespace's graphs become, and what is missing or broken said and mended.
 
-The control plane and MLflow are real; nodes and pods are simulated, and nobody acts on RayServices. What hosts and the
-dispatcher answer is played.
+The control plane, KServe, KubeRay and MLflow are real; nodes and pods are simulated. What hosts and the dispatcher answer is
+played.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from harness import operator as harness
 from harness import yours
 from harness.cluster import Cluster
-from harness.neighbours import Neighbours, neighbours
+from harness.graphs import GRAPH, OURS, changed, decided, documents, hosts, said, says, uids
+from harness.neighbours import Neighbours
 from harness.operator import Operator
+from harness.pod_stages import ANNOTATION, Behaviour
 from harness.waiting import wait_for
-from pointsman.demo.register import register
 
 pytestmark = [
     pytest.mark.cluster,
@@ -27,92 +26,11 @@ pytestmark = [
     pytest.mark.skipif(yours.asked_for(), reason="about the clusters that are started here"),
 ]
 
-EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
-GRAPH = "card-fraud"
-KINDS = ("rayservice", "deployment", "service", "job", "configmap", "networkpolicy", "httproute", "poddisruptionbudget")
-OURS = "app.kubernetes.io/managed-by=pointsman,!pointsman.dev/modeldeployment"
-
 
 @pytest.fixture(scope="module")
-def played() -> Iterator[Neighbours]:
-    with neighbours() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def registry(mlflow_server: Any) -> str:
-    for _ in register(EXAMPLE, mlflow_server.url):
-        pass
-    return str(mlflow_server.url)
-
-
-@pytest.fixture(scope="module")
-def start(
-    simulated: Cluster, registry: str, played: Neighbours, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[..., Any]:
-    harness.installed(simulated)
-    folder = tmp_path_factory.mktemp("operator")
-
-    def start(**environment: str) -> Any:
-        settings = {"POINTSMAN_GRAPH_ADDRESS": played.graphs, **environment}
-        return harness.operator(simulated, folder, registry=registry, probes=played.models, environment=settings)
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def operator(start: Callable[..., Any]) -> Iterator[Operator]:
-    with start() as running:
+def operator(graphs_operator: Callable[..., Any]) -> Iterator[Operator]:
+    with graphs_operator() as running:
         yield running
-
-
-def documents(namespace: str, *kinds: str) -> list[dict[str, Any]]:
-    """The example's documents of ours, of these kinds or of all."""
-    files = ("models", "transactions", "views", "accounts", "graph")
-    found = [each for name in files for each in yaml.safe_load_all((EXAMPLE / f"{name}.yaml").read_text())]
-    ours = [each for each in found if each["apiVersion"].startswith("pointsman.dev/")]
-    return [
-        {**each, "metadata": {**each["metadata"], "namespace": namespace}}
-        for each in ours
-        if not kinds or each["kind"] in kinds
-    ]
-
-
-def said(cluster: Cluster, namespace: str, kind: str = "decisiongraph", name: str = GRAPH) -> dict[str, Any]:
-    """What an object's conditions say, by type; the whole status below "status"."""
-    status = cluster.get(kind, name, namespace).get("status", {})
-    return {"status": status, **{each["type"]: each for each in status.get("conditions", ())}}
-
-
-def says(cluster: Cluster, namespace: str, reason: str, status: str = "False", *named: str) -> dict[str, Any]:
-    """Wait until Ready has this status and reason; the condition."""
-
-    def found() -> Any:
-        ready = said(cluster, namespace, *named).get("Ready", {})
-        return ready if (ready.get("status"), ready.get("reason")) == (status, reason) else None
-
-    try:
-        return dict(wait_for(f"Ready is {status} for {reason}", found, seconds=60))
-    except AssertionError as error:
-        raise AssertionError(f"{error}: {said(cluster, namespace, *named)['status']}") from None
-
-
-def hosts(cluster: Cluster, namespace: str) -> dict[str, str]:
-    """The RayServices by name, each with the revision that it was handed."""
-    found = {}
-    for raw in cluster.list("rayservice", namespace):
-        [application] = yaml.safe_load(raw["spec"]["serveConfigV2"])["applications"]
-        found[raw["metadata"]["name"]] = application["deployments"][0]["user_config"]["resolved"]["revision"]
-    return found
-
-
-def decided(cluster: Cluster, namespace: str, played: Neighbours) -> tuple[str, str]:
-    """Let the one host that there is decide, and wait until the graph is Ready; its name and revision."""
-    [(host, revision)] = wait_for("there is a host", lambda: list(hosts(cluster, namespace).items()), seconds=60)
-    played.decides(namespace, host, revision)
-    played.reports(namespace, accounts={})
-    says(cluster, namespace, "Ready", "True")
-    return host, revision
 
 
 def test_the_example_becomes_a_host_and_what_a_namespace_shares_and_is_ready_once_the_host_decides(
@@ -141,3 +59,151 @@ def test_the_example_becomes_a_host_and_what_a_namespace_shares_and_is_ready_onc
         says(simulated, namespace, "Ready", "True", kind, name)
     keys = simulated.get("secret", "pointsman-keys", namespace)["data"]
     assert set(keys) == {"adminKey", "controlToken", "metricsKey"}
+
+
+def test_what_a_graph_refers_to_and_is_missing_is_named_and_it_goes_on_by_itself_once_it_is_there(
+    simulated: Cluster, operator: Operator, played: Neighbours, namespace: str
+) -> None:
+    simulated.apply(*documents(namespace, "DecisionGraph"))
+    message = says(simulated, namespace, "StreamNotFound")["message"]
+    for name in ("transactions", "card-activity", "terminal-activity", "fraud-scorer", "card-sequence", "accounts"):
+        assert f'"{name}"' in message
+
+    views = documents(namespace, "FeatureView")
+    simulated.apply(*documents(namespace, "EventStream", "ModelDeployment", "ActionTarget"), views[0])
+    message = says(simulated, namespace, "ViewNotFound")["message"]
+    assert message == 'FeatureView "terminal-activity" does not exist: apply it'
+    assert hosts(simulated, namespace) == {}
+
+    simulated.apply(*views)
+    decided(simulated, namespace, played)
+
+
+def test_a_changed_band_is_handed_to_the_host_that_runs_and_a_revision_that_it_refuses_leaves_the_old_one_deciding(
+    simulated: Cluster, operator: Operator, played: Neighbours, namespace: str
+) -> None:
+    simulated.apply(*documents(namespace))
+    host, first = decided(simulated, namespace, played)
+    before = uids(simulated, namespace)
+
+    simulated.apply(changed(namespace, deadline="300ms"))
+    says(simulated, namespace, "SwitchingRevision", "Unknown")
+    second = hosts(simulated, namespace)[host]
+    assert second != first
+
+    played.decides(namespace, host, first, refused={"revision": second, "message": "no such column"})
+    said_ = says(simulated, namespace, "HostFailed")
+    assert "does not take over" in said_["message"]
+    assert said_["message"].endswith("no such column")
+    assert said(simulated, namespace)["status"]["revision"] == first
+
+    played.decides(namespace, host, second)
+    says(simulated, namespace, "Ready", "True")
+    assert said(simulated, namespace)["status"]["revision"] == second
+    assert uids(simulated, namespace) == before
+
+
+def test_a_host_of_another_shape_is_brought_up_beside_and_takes_over_once_it_has_answered(
+    simulated: Cluster, operator: Operator, played: Neighbours, namespace: str
+) -> None:
+    simulated.apply(*documents(namespace))
+    old, first = decided(simulated, namespace, played)
+    selected = lambda: simulated.get("service", GRAPH, namespace)["spec"]["selector"]["pointsman.dev/shape"]  # noqa: E731
+
+    simulated.apply(changed(namespace, runtime={"type": "RayServe", "resources": {"requests": {"memory": "3Gi"}}}))
+    found = wait_for("a host beside", lambda: len(both := hosts(simulated, namespace)) == 2 and both)
+    [new] = found.keys() - {old}
+    assert found[old] == first, "the one that decides stays as it is"
+    says(simulated, namespace, "SwitchingRevision", "Unknown")
+    assert selected() == old.removeprefix(f"{GRAPH}-")
+    config = simulated.get("rayservice", new, namespace)["spec"]["serveConfigV2"]
+    assert '"standby": true' in config
+
+    played.decides(namespace, new, found[new], standby=True)
+    wait_for("decisions go to the new host", lambda: selected() == new.removeprefix(f"{GRAPH}-"))
+    says(simulated, namespace, "Ready", "True")
+    wait_for("the old host is gone", lambda: set(hosts(simulated, namespace)) == {new})
+    assert '"standby": false' in simulated.get("rayservice", new, namespace)["spec"]["serveConfigV2"]
+    wait_for("nothing drains", lambda: "draining" not in said(simulated, namespace)["status"])
+    assert simulated.list("networkpolicy", namespace, f"pointsman.dev/shape={old.removeprefix(f'{GRAPH}-')}") == []
+
+
+def test_a_revision_of_a_model_stays_while_a_graph_decides_with_it(
+    simulated: Cluster, operator: Operator, played: Neighbours, namespace: str
+) -> None:
+    simulated.apply(*documents(namespace))
+    host, first = decided(simulated, namespace, played)
+    services = lambda: {  # noqa: E731
+        each["metadata"]["name"]
+        for each in simulated.list("inferenceservice", namespace)
+        if each["metadata"]["name"].startswith("card-sequence-")
+    }
+    before = services()
+
+    [sequence] = (
+        each for each in documents(namespace, "ModelDeployment") if each["metadata"]["name"] == "card-sequence"
+    )
+    runtime = {"type": "Native"}
+    simulated.apply({**sequence, "spec": {**sequence["spec"], "runtime": runtime}})
+    second = wait_for(
+        "the graph is to call the new revision",
+        lambda: (to := hosts(simulated, namespace)[host]) != first and to,
+        seconds=60,
+    )
+    revision = simulated.get("modeldeployment", "card-sequence", namespace)["status"]["revision"]
+    assert before | {f"card-sequence-{revision}"} == services()
+
+    played.decides(namespace, host, second)
+    wait_for("the old revision is gone", lambda: services() == {f"card-sequence-{revision}"})
+
+
+def test_what_the_dispatcher_sees_of_a_target_is_said_of_the_target_and_the_graph_waits_for_it(
+    simulated: Cluster, operator: Operator, played: Neighbours, namespace: str
+) -> None:
+    simulated.apply(*documents(namespace))
+    decided(simulated, namespace, played)
+
+    played.reports(namespace, accounts={"answers": None, "missingSecrets": ["accounts-token/token"]})
+    said_ = says(simulated, namespace, "SecretNotFound", "False", "actiontarget", "accounts")
+    assert "accounts-token/token" in said_["message"]
+    assert "accounts-token/token" in says(simulated, namespace, "WaitingForSecrets", "Unknown")["message"]
+
+    played.reports(namespace, accounts={"answers": False, "cause": "the name is not known"})
+    says(simulated, namespace, "TargetUnreachable", "False", "actiontarget", "accounts")
+    says(simulated, namespace, "WaitingForTargets", "Unknown")
+
+    played.reports(namespace, accounts={})
+    says(simulated, namespace, "Ready", "True", "actiontarget", "accounts")
+    says(simulated, namespace, "Ready", "True")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "words"),
+    [
+        (Behaviour.CRASH_LOOP, "Crashing", "ValueError: the opset 99 is not known"),
+        (Behaviour.SECRET_MISSING, "SecretNotFound", "does not exist: create it in this namespace"),
+    ],
+)
+def test_a_host_whose_pod_fails_says_why_and_goes_on_once_that_is_mended(
+    simulated: Cluster,
+    operator: Operator,
+    played: Neighbours,
+    namespace: str,
+    behaviour: Behaviour,
+    reason: str,
+    words: str,
+) -> None:
+    broken = {"type": "Embedded", "podTemplate": {"metadata": {"annotations": {ANNOTATION: behaviour}}}}
+    simulated.apply(*documents(namespace, "EventStream", "FeatureView", "ModelDeployment", "ActionTarget"))
+    simulated.apply(changed(namespace, runtime=broken))
+    assert words in says(simulated, namespace, reason)["message"]
+
+    simulated.apply(changed(namespace, runtime={"type": "Embedded"}))
+    pods = lambda: simulated.list("pod", namespace, f"pointsman.dev/graph={GRAPH}")  # noqa: E731
+    healthy = lambda: [each for each in pods() if ANNOTATION not in each["metadata"].get("annotations", {})]  # noqa: E731
+    [pod] = wait_for("only a host in good health", lambda: healthy() == pods() and len(pods()) == 1 and pods())
+    name = f"{GRAPH}-{pod['metadata']['labels']['pointsman.dev/shape']}"
+    text = simulated.get("configmap", name, namespace)["data"]["host.json"]
+    played.decides(namespace, name, json.loads(text)["resolved"]["revision"])
+    played.reports(namespace, accounts={})
+    says(simulated, namespace, "Ready", "True")
