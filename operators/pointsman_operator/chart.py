@@ -30,8 +30,8 @@ OWN = ("namespace", "metrics_port", "webhook_port", "webhook_host", "leader_elec
 TEMPLATES: Mapping[str, str | None] = {
     "crds/*.yaml": "crds",
     "runtimes/pointsman-*.yaml": "runtimes",
-    "admission/policy.yaml": None,
-    "admission/binding.yaml": None,
+    "admission/*policy.yaml": None,
+    "admission/*binding.yaml": None,
     "admission/webhook.yaml": "webhook",
     "monitoring/p*.yaml": "monitoring",
     "monitoring/dashboards/p*.yaml": "dashboards",

@@ -33,7 +33,9 @@ LONGEST = 44
 """Of a ModelDeployment's name: KServe names a revision's Deployment and Service `<name>-<8 hex>-predictor`, of at most 63"""
 LONGEST_GRAPH = 38
 """Of a DecisionGraph's name: KubeRay takes `<name>-<8 hex>` of at most 47, for what it appends"""
-RESERVED = re.compile(r"^((serving\.kserve\.io|[a-z.]*knative\.dev|pointsman\.dev)/|app\.kubernetes\.io/managed-by$)")
+RESERVED = re.compile(
+    r"^((serving\.kserve\.io|[a-z.]*knative\.dev|ray\.io|pointsman\.dev)/|app\.kubernetes\.io/managed-by$)"
+)
 """Labels and annotations that a pod template may not set: what they do is decided by other fields"""
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
-
-from pointsman.api.findings import problems_of
 from pointsman.api.model_deployment import ModelDeployment
 from pointsman.api.reasons import Reason
 from pointsman.deployments.plan import Abilities, Observed, Pinned, RevisionState, RouteState, Unresolved
@@ -16,7 +12,7 @@ from pointsman_operator import names
 from pointsman_operator.causes.cause import Cause, condition, items, shortened
 from pointsman_operator.causes.containers import PodSeen
 from pointsman_operator.causes.revision import cause_of_revision
-from pointsman_operator.refusals import Refusal, refusals
+from pointsman_operator.refusals import refusals
 from pointsman_operator.resources.inference_service import ports, runtime_name, shape
 from pointsman_operator.seen import (
     DEPLOYMENT,
@@ -47,26 +43,6 @@ SETS_ASIDE_BY: Mapping[str, Mapping[str, str]] = {
 }
 """What a runtime sets aside beside that"""
 NO_GATEWAY = "the Gateway API is not installed: the model is reached inside the cluster, through its Service"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unreadable:
-    """A document that this release cannot read, and everything that keeps it from being read."""
-
-    refusals: tuple[Refusal, ...]
-
-    @property
-    def message(self) -> str:
-        told = "; ".join(map(str, self.refusals))
-        return f"it cannot be read by this release: {told}: apply it again, corrected"
-
-
-def read(raw: Raw) -> ModelDeployment | Unreadable:
-    """The ModelDeployment that the API server holds."""
-    try:
-        return ModelDeployment.model_validate(raw)
-    except ValidationError as error:
-        return Unreadable(refusals=tuple(map(Refusal.of, problems_of(error, ModelDeployment))))
 
 
 def observe(deployment: ModelDeployment, seen: Seen, reference: Reference) -> Observed:

@@ -26,8 +26,9 @@ from pointsman_operator.cluster.nodes import Nodes
 from pointsman_operator.desired import desired, writes
 from pointsman_operator.graphs.in_use import in_use
 from pointsman_operator.happened import happened
-from pointsman_operator.observe import Unreadable, observe, read
+from pointsman_operator.observe import observe
 from pointsman_operator.prober import Prober, Target
+from pointsman_operator.reading import Unreadable, read
 from pointsman_operator.references import References
 from pointsman_operator.seen import INFERENCE_SERVICE, MODEL_DEPLOYMENT, POD, Raw, Seen
 from pointsman_operator.settings import Settings
@@ -66,7 +67,7 @@ class Reconciler:
             self._prober.want("/".join(key), {}, lambda: None)
             return  # what it owned goes with it
         bind_contextvars(generation=seen.deployment["metadata"].get("generation"))
-        deployment = read(seen.deployment)
+        deployment = read(seen.deployment, ModelDeployment)
         if isinstance(deployment, Unreadable):
             await self._say(seen, _unreadable(seen, deployment))
             return

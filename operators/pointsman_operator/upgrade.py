@@ -15,7 +15,8 @@ from pointsman_operator import names
 from pointsman_operator.causes.cause import shortened
 from pointsman_operator.desired import desired
 from pointsman_operator.differences import is_part
-from pointsman_operator.observe import Unreadable, observe, read, served
+from pointsman_operator.observe import observe, served
+from pointsman_operator.reading import Unreadable, read
 from pointsman_operator.resources import runtimes
 from pointsman_operator.seen import CLUSTER_SERVING_RUNTIME, INFERENCE_SERVICE, POD, Child, Raw, Reference, Seen
 
@@ -64,7 +65,7 @@ def restarts(seen: Seen, runtimes: Mapping[str, str]) -> list[Restart]:
 
 def _wanted(seen: Seen) -> Mapping[str, Child]:
     """The InferenceServices that would be written now, by name. None where this release would leave all as it is."""
-    deployment = read(seen.deployment)
+    deployment = read(seen.deployment, ModelDeployment)
     if isinstance(deployment, Unreadable):
         return {}
     decided = plan.decide(observe(deployment, seen, _as_pinned(deployment, seen.status)), seen.now)

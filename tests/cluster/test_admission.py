@@ -1,4 +1,4 @@
-"""What the API server refuses of a ModelDeployment by itself: no replica of the operator is needed for it."""
+"""What the API server refuses of a ModelDeployment or a DecisionGraph by itself: no replica of the operator is needed for it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from harness import operator, yours
+from harness import fraud, operator, yours
 from harness.cluster import Cluster, KubectlFailed
 from harness.operator import model_deployment
+from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.model_deployment import ModelDeployment
+from pointsman_operator.graphs.refusals import refusals as graph_refusals
 from pointsman_operator.refusals import refusals
 
 pytestmark = [
@@ -77,3 +79,42 @@ def test_what_is_refused_nowhere_is_taken(cluster: Cluster) -> None:
     assert refusals(ModelDeployment.model_validate(document)) == ()
     cluster.apply(document)
     cluster.kubectl("delete", "modeldeployment", "fraud-admitted")
+
+
+GRAPHS_REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a name that leaves no room for KubeRay's": ("a" * 39, {}, "metadata.name"),
+    "the name of what a namespace shares": ("pointsman-dispatcher", {}, "metadata.name"),
+    "containers in the pod template": (
+        "fraud",
+        {"podTemplate": {"spec": {"containers": [{"name": "host"}]}}},
+        "spec.runtime.podTemplate.spec",
+    ),
+    "a label that KubeRay reads": (
+        "fraud",
+        {"podTemplate": {"metadata": {"labels": {"ray.io/cluster": "another"}}}},
+        "spec.runtime.podTemplate.metadata.labels",
+    ),
+}
+
+
+def graph(name: str, runtime: dict[str, Any]) -> dict[str, Any]:
+    document = fraud.written()
+    document["metadata"] = {"name": name, "namespace": "default"}
+    document["spec"]["runtime"] = {"type": "Embedded", **runtime}
+    return document
+
+
+@pytest.mark.parametrize("what", GRAPHS_REFUSED)
+def test_the_api_server_refuses_of_a_graph_what_the_operator_refuses(cluster: Cluster, what: str) -> None:
+    name, runtime, path = GRAPHS_REFUSED[what]
+    document = graph(name, runtime)
+
+    first, *_ = graph_refusals(DecisionGraph.model_validate(document))
+    assert first.path.startswith(path)
+    with pytest.raises(KubectlFailed, match=path.replace(".", r"\.")):
+        cluster.apply(document)
+
+
+def test_a_graph_that_is_refused_nowhere_is_taken(cluster: Cluster) -> None:
+    cluster.apply(graph("fraud-admitted", {"podTemplate": {"spec": {"nodeSelector": {"zone": "a"}}}}))
+    cluster.kubectl("delete", "decisiongraph", "fraud-admitted")

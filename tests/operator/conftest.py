@@ -15,7 +15,8 @@ from pointsman.deployments.plan import Pinned, Plan
 from pointsman.planning import written
 from pointsman_operator import names
 from pointsman_operator.desired import Desired, desired
-from pointsman_operator.observe import observe, read
+from pointsman_operator.observe import observe
+from pointsman_operator.reading import read
 from pointsman_operator.resources.inference_service import shape
 from pointsman_operator.seen import DEPLOYMENT, INFERENCE_SERVICE, POD, Child, Installed, Probe, Reference, Seen
 
@@ -47,7 +48,7 @@ class World:
 
     @property
     def deployment(self) -> ModelDeployment:
-        found = read(self.raw)
+        found = read(self.raw, ModelDeployment)
         assert isinstance(found, ModelDeployment), found
         return found
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 from starlette.testclient import TestClient
 
+from harness import fraud, graphs
 from pointsman_operator.resources.admission import PATH
 from pointsman_operator.webhook.review import NotAReview, answer
 from pointsman_operator.webhook.server import LONGEST, app
@@ -163,3 +164,48 @@ def test_over_http_a_review_is_answered(client: TestClient) -> None:
 )
 def test_over_http_what_is_no_review_is_refused(client: TestClient, body: bytes, code: int) -> None:
     assert client.post(PATH, content=body).status_code == code
+
+
+def graph_review(name: str = "card-fraud", **runtime: Any) -> dict[str, Any]:
+    found = review()
+    document = fraud.written()
+    document["metadata"] = {**found["request"]["object"]["metadata"], "name": name}
+    document["spec"]["runtime"] = {"type": "Embedded", **runtime}
+    found["request"]["object"] = document
+    return found
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (graph_review("a" * 39), "metadata.name: 39 characters: KubeRay's names leave room for 38"),
+        (graph_review("pointsman-api"), 'metadata.name: "pointsman-api" is the name of what all graphs of a namespace'),
+        (
+            graph_review(podTemplate={"spec": {"hostNetwork": True}}),
+            "spec.runtime.podTemplate.spec.hostNetwork: a pod template cannot set this",
+        ),
+        (
+            graph_review(podTemplate={"metadata": {"labels": {"ray.io/cluster": "x"}}}),
+            'spec.runtime.podTemplate.metadata.labels["ray.io/cluster"]: reserved',
+        ),
+        (graph_review(workers={"minReplicas": 2}), 'spec.runtime.workers: "workers" belongs to type RayServe'),
+    ],
+)
+def test_what_is_wrong_with_a_graph_is_refused_at_its_path(asked: dict[str, Any], words: str) -> None:
+    response = answer(asked)["response"]
+
+    assert not response["allowed"]
+    assert words in response["status"]["message"]
+    assert response["status"]["details"]["kind"] == "DecisionGraph"
+
+
+def test_what_is_not_read_of_a_source_yet_is_refused_at_its_path() -> None:
+    [stream] = graphs.documents("risk", "EventStream")
+    kafka = {"bootstrapServers": ["b:9092"], "topic": "t", "format": "Avro", "schemaRegistry": "https://registry"}
+    found = review()
+    found["request"]["object"] = {**stream, "spec": {**stream["spec"], "source": {"type": "Kafka", "kafka": kafka}}}
+    assert 'spec.source.kafka.format: "Avro" is not read yet' in answer(found)["response"]["status"]["message"]
+
+
+def test_a_graph_as_the_example_has_it_is_allowed() -> None:
+    assert answer(graph_review())["response"]["allowed"]

@@ -20,7 +20,7 @@ from pointsman_operator.graphs import observe, of_graph
 from pointsman_operator.graphs.documents import Documents
 from pointsman_operator.graphs.seen import MADE, SeenNamespace, controller_of
 from pointsman_operator.graphs.situation import Decision, OfGraph, Situation
-from pointsman_operator.observe import Unreadable
+from pointsman_operator.reading import Unreadable
 from pointsman_operator.resources.graphs import namespace as parts
 from pointsman_operator.resources.graphs.namespace import Namespace
 from pointsman_operator.resources.graphs.platform import Platform

@@ -6,19 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.documents import KINDS
 from pointsman.api.event_stream import EventStream
 from pointsman.api.feature_view import FeatureView
-from pointsman.api.findings import problems_of
 from pointsman.api.meta import ObjectMeta, Resource
 from pointsman.graphs.documents import GraphDocuments, Key, by_name
+from pointsman_operator import reading
 from pointsman_operator.graphs.seen import DOCUMENTS, SeenNamespace
-from pointsman_operator.observe import Unreadable
-from pointsman_operator.refusals import Refusal
+from pointsman_operator.reading import Unreadable
 from pointsman_operator.seen import Raw
 
 R = TypeVar("R", bound=Resource)
@@ -41,7 +38,7 @@ def read(seen: SeenNamespace) -> Documents:
                 continue
             key = (kind.name, str(raw["metadata"]["name"]))
             raws[key] = raw
-            document = document_of(raw, KINDS[kind.name])
+            document = reading.read(raw, KINDS[kind.name])
             if isinstance(document, Unreadable):
                 broken[key] = document
             else:
@@ -54,14 +51,6 @@ def read(seen: SeenNamespace) -> Documents:
         raw=raws,
         broken=broken,
     )
-
-
-def document_of(raw: Raw, kind: type[R]) -> R | Unreadable:
-    """One object of the API."""
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        return Unreadable(refusals=tuple(map(Refusal.of, problems_of(error, kind))))
 
 
 def bare(document: R) -> R:

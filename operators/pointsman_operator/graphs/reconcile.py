@@ -13,6 +13,7 @@ from pointsman.graphs import references
 from pointsman.graphs.compile import GraphProblem, Signature
 from pointsman.graphs.definitions import Definitions
 from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.ingest.plan import SOURCES_ELSEWHERE
 from pointsman.models.tensors import ArtifactRefused
 from pointsman.planning import Told, written
 from pointsman_operator import names
@@ -42,9 +43,6 @@ log = structlog.get_logger()
 REFUSED_SECONDS = 5.0
 """Before what the API server has refused is tried again"""
 KINDS: Mapping[str, Kind] = {kind.name: kind for kind in DOCUMENTS}
-SOURCES_ELSEWHERE: Mapping[str, str] = dict.fromkeys(
-    ("Files", "SQL"), "choose HTTP, and post events to the graph, or Kafka"
-)
 
 
 class NamespaceReconciler:

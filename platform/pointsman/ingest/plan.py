@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from pointsman.api.conditions import Condition, Status
 from pointsman.api.event_stream import EventStream
@@ -11,6 +12,11 @@ from pointsman.api.reasons import Reason
 from pointsman.ingest import kafka as kafka_source
 from pointsman.ingest.report import SourceReport
 from pointsman.planning import Told, judge
+
+SOURCES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    dict.fromkeys(("Files", "SQL"), "choose HTTP, and post events to the graph, or Kafka")
+)
+"""The kinds of source that neither a laptop nor a cluster reads yet, each with the way out"""
 
 
 @dataclass(frozen=True, kw_only=True)

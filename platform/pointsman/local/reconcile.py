@@ -11,6 +11,7 @@ from datetime import datetime
 from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
 from pointsman.graphs.definitions import Definitions
+from pointsman.ingest.plan import SOURCES_ELSEWHERE
 from pointsman.local import prometheus, world
 from pointsman.local.action_targets import ActionTargets
 from pointsman.local.applied import Applied
@@ -52,7 +53,7 @@ class Reconciler:
         self._home, self._ports = home, ports
         self._gateway = Gateway(home, ports)
         self._api = world.api_spec(ports, database_url)
-        self._definitions = Definitions(sources_elsewhere=world.SOURCES_ELSEWHERE)
+        self._definitions = Definitions(sources_elsewhere=SOURCES_ELSEWHERE)
         self._companions = CompanionProcesses(home, ports, secrets)
         self._targets = ActionTargets(home, ports, self._companions, self._probes, database_url=database_url)
         self._models = ModelServers(home, ports, self._registry)

@@ -29,9 +29,6 @@ GRAPHS_SET_ASIDE: Mapping[str, str] = MappingProxyType(
         "spec.runtime.workers": "one replica decides, on as many of Ray's CPUs as the most workers",
     }
 )
-SOURCES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
-    dict.fromkeys(("Files", "SQL"), "choose HTTP, and post events to the graph, or Kafka")
-)
 APPROVALS_HERE = False
 
 HOST_MODULES = {"RayServe": "pointsman_serving.ray_host", "Embedded": "pointsman_serving.embedded"}

@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from harness.api import Api
+from pointsman.api.model_deployment import ModelDeployment
 from pointsman.deployments import plan
 from pointsman.planning import written
 from pointsman_operator import names
 from pointsman_operator.desired import desired, writes
-from pointsman_operator.observe import Unreadable, observe, read
+from pointsman_operator.observe import observe
+from pointsman_operator.reading import Unreadable, read
 from pointsman_operator.seen import (
     DEPLOYMENT,
     INFERENCE_SERVICE,
@@ -61,7 +63,7 @@ def _of_one(
 ) -> tuple[set[tuple[str, str]], Iterator[str]]:
     name, now = raw["metadata"]["name"], datetime.now(UTC)
     labelled = {kind: [each for each in some if _label(each) == name] for kind, some in objects.items()}
-    deployment = read(raw)
+    deployment = read(raw, ModelDeployment)
     assert not isinstance(deployment, Unreadable), deployment
     seen = Seen(
         deployment=raw,

@@ -18,6 +18,7 @@ from pointsman.planning import written
 from pointsman_operator import names
 from pointsman_operator.graphs import documents
 from pointsman_operator.graphs.decide import decide
+from pointsman_operator.graphs.observe import sources
 from pointsman_operator.graphs.seen import DOCUMENTS, MADE, Answer, SeenNamespace
 from pointsman_operator.graphs.situation import Decision, Situation
 from pointsman_operator.resources.graphs.platform import Platform
@@ -86,7 +87,7 @@ class Town:
                 platform=Platform(installed=self.installed),
                 drain=timedelta(seconds=30),
                 checked=lambda resolved: (),
-                definitions=self.definitions.decide(read),
+                definitions=self.definitions.decide(read, sources(seen)),
             )
         )
 
