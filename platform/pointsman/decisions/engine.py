@@ -154,6 +154,10 @@ class Engine:
         """
         self._recover(time.monotonic() + self._patience)
 
+    def reopen(self) -> None:
+        """Connect again, after connections broke while nothing was decided. Raises StoreUnavailable, Fenced."""
+        self._recover(time.monotonic() + self._patience)
+
     def close(self) -> None:
         """Give the store's connection back."""
         self._committer.close()

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from psycopg import Connection, OperationalError
 from psycopg.errors import error_from_result
-from psycopg.pq import ExecStatus, Format
+from psycopg.pq import DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
 POSTGRES_EPOCH = date(2000, 1, 1)
@@ -154,5 +154,7 @@ def _checked(result: PGresult | None, *wanted: ExecStatus) -> PGresult:
     if result is None:
         raise OperationalError("the server ended the connection")
     if result.status not in wanted:
+        if result.error_field(DiagnosticField.SQLSTATE) is None:  # not said by the server: the connection broke
+            raise OperationalError(result.get_error_message())
         raise error_from_result(result)
     return result

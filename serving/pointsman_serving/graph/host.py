@@ -44,6 +44,8 @@ WATCH_SECONDS = 1.0
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 15.0, 600.0
 """Until a revision that was refused is tried again, at first and at most: what kept it from loading may pass."""
 STORE_RETRY_SECONDS = 0.5
+AGAIN_SECONDS = 2.0
+"""Until settings are tried again that the store kept from being taken over."""
 SWITCH_SECONDS = 0.001
 """How long a thread may keep the interpreter from another: a commit's short steps wait behind the deciding of a batch."""
 GARBAGE_THRESHOLD = 100_000
@@ -430,7 +432,11 @@ class GraphHost:
 
     def _change(self, prepared: Prepared) -> None:
         engine, loaded = self._serving_engine, prepared.loaded
-        self._record(engine, prepared.resolved)
+        try:
+            self._record(engine, prepared.resolved)
+        except psycopg.OperationalError:  # of an idle host nobody notices that its connection broke
+            engine.reopen()
+            self._record(engine, prepared.resolved)
         engine.switch(loaded.compiled, loaded.ports, prepared.warm)
 
     def _record(self, engine: Engine, resolved: ResolvedGraph) -> None:
@@ -441,19 +447,22 @@ class GraphHost:
 
     async def _follow(self) -> None:
         """Take over what is wanted, and try again what was refused."""
-        failures = 0 if self._refused is None else 1
+        refusals = 0 if self._refused is None else 1
+        pause = RETRY_SECONDS if refusals else None
         while True:
-            pause = min(RETRY_SECONDS * 2 ** (failures - 1), LONGEST_RETRY_SECONDS) if failures else None
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), pause)
-                failures = 0
+                refusals = 0
             self._news.clear()
             try:
                 await self._become(self._wanted)
-                failures = 0
-            except Exception as error:  # noqa: BLE001  the loop must live; what is refused stands in the readiness
-                failures += 1
-                log.warning("settings are not taken over", graph=self.name, error=_line(error), again=failures)
+                pause = None
+            except RevisionRefused:
+                pause = min(RETRY_SECONDS * 2**refusals, LONGEST_RETRY_SECONDS)
+                refusals += 1
+            except Exception as error:  # noqa: BLE001  the loop must live; mostly it is the store that is away
+                log.warning("settings are not taken over yet", graph=self.name, error=_line(error))
+                pause = AGAIN_SECONDS
 
     async def _become(self, wanted: HostConfig) -> None:
         await self._line_up(wanted)
