@@ -141,7 +141,7 @@ class GraphHost:
         """
         arrived = time.monotonic()
         if self._standing is Standing.STANDBY:
-            await self._take_over()
+            await asyncio.shield(self._take_over())  # whoever asked may go away meanwhile
         if self.full is not None:
             raise ReviewQueueFull(self.full)
         return await self._queue.decide(events, arrived=arrived, synchronous=synchronous)
