@@ -39,6 +39,7 @@ TEMPLATES: Mapping[str, str | None] = {
     "gateway/rbac.yaml": "gateway",
     "gateway/deployment.yaml": "gateway",
     "gateway/gateway.yaml": "gateway",
+    "postgres/server/postgres.yaml": "postgres",
     "operator/rbac.yaml": None,
     "operator/users.yaml": None,
     "operator/network.yaml": None,
@@ -70,6 +71,7 @@ def template(manifest: str, switch: str | None) -> str:
     """The manifest as a template. Braces that are there already are others': Prometheus'."""
     text = manifest.removeprefix(HEADER).replace("{{", '{{ "{{" }}')
     text = _kept(text) if switch == "crds" else _told(text)
+    text = _for_trials(text) if switch == "postgres" else text
     if switch is None:
         return _HEADER + text
     return f"{_HEADER}{{{{- if .Values.{switch}.enabled }}}}\n{text}{{{{- end }}}}\n"
@@ -90,6 +92,18 @@ def _told(text: str) -> str:
     text = re.sub(r"^( +)image: .*\n", r"\g<0>" + _optional("pullPolicy", "imagePullPolicy: {{ . }}"), text, flags=re.M)
     secrets = _optional("pullSecrets", "imagePullSecrets: {{ toJson . }}")
     return re.sub(r"^( +)containers:\n", secrets + r"\g<0>", text, flags=re.M)
+
+
+def _for_trials(text: str) -> str:
+    """The PostgreSQL stands where its graphs are, on a volume or on its node's own disk."""
+    place = "  namespace: {{ .Values.postgres.namespace | default .Release.Namespace | quote }}\n"
+    text = re.sub(r"^metadata:\n  name: .*\n", r"\g<0>" + place, text, flags=re.M)
+    claims = text[text.index("  volumeClaimTemplates:\n") : text.index("---\n")]
+    asked = claims.replace("storage: 10Gi", "storage: {{ . | quote }}")
+    text = text.replace(claims, f"  {{{{- with .Values.postgres.storage }}}}\n{asked}  {{{{- end }}}}\n")
+    disk = ("{{- if not .Values.postgres.storage }}", "- name: data", "  emptyDir: {sizeLimit: 10Gi}", "{{- end }}")
+    lines = "".join(f"        {line}\n" for line in disk)
+    return text.replace("      volumes:\n", f"      volumes:\n{lines}")
 
 
 def _optional(value: str, line: str) -> str:

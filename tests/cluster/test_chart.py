@@ -23,7 +23,7 @@ from pointsman_operator.settings import RELEASE, Settings, settings
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 VALUES = dict(chart.leaves(SCHEMA))
-ALL = {name: {"enabled": True} for name in ("mlflow", "monitoring", "dashboards", "gateway")}
+ALL = {name: {"enabled": True} for name in ("mlflow", "monitoring", "dashboards", "gateway", "postgres")}
 """What is off by default"""
 
 
@@ -62,9 +62,22 @@ def test_what_is_off_by_default_is_that_of_the_manifests(
     default = helm.rendered()
     more = {name: each for name, each in everything.items() if name not in default}
 
-    folders = ("mlflow", "monitoring", "gateway")
+    folders = ("mlflow", "monitoring", "gateway", "postgres")
     manifests = {name: each for folder in folders for name, each in kustomized(kubectl, MANIFESTS / folder).items()}
+    for name in POSTGRES:
+        manifests[name]["metadata"]["namespace"] = NAMESPACE  # with kubectl, the user says which
     assert differences(manifests, more) == {}
+
+
+def test_postgres_without_a_volume_is_that_of_the_manifests(
+    helm: Helm, everything: dict[str, Object], kubectl: Path
+) -> None:
+    rendered = helm.rendered(told("postgres.storage", ""))
+    manifests = kustomized(kubectl, MANIFESTS / "postgres" / "without-storage")
+    for each in manifests.values():
+        each["metadata"]["namespace"] = NAMESPACE
+
+    assert differences(manifests, {name: rendered[name] for name in POSTGRES}) == {}
 
 
 def test_another_namespace_is_named_wherever_the_first_one_was(helm: Helm) -> None:
@@ -74,6 +87,7 @@ def test_another_namespace_is_named_wherever_the_first_one_was(helm: Helm) -> No
     assert there.replace("elsewhere", NAMESPACE) == here
 
 
+POSTGRES = [f"{kind}/pointsman-postgres" for kind in ("StatefulSet", "Service", "NetworkPolicy")]
 OPERATOR = "Deployment/pointsman-operator spec.template.spec"
 CONTAINER, ENV = f"{OPERATOR}.containers[operator]", f"{OPERATOR}.containers[operator].env"
 FETCHES = [f"ClusterStorageContainer/pointsman-{name} spec.container" for name in ("registry", "storage", "volume")]
@@ -81,6 +95,7 @@ POD_SPECS = {
     OPERATOR: "containers[operator]",
     "Deployment/mlflow spec.template.spec": "containers[mlflow]",
     "Deployment/pointsman-gateway spec.template.spec": "containers[gateway]",
+    "StatefulSet/pointsman-postgres spec.template.spec": "containers[postgres]",
     "ClusterServingRuntime/pointsman-native spec": "containers[kserve-container]",
     "ClusterServingRuntime/pointsman-kserve-python spec": "containers[kserve-container]",
     "ClusterServingRuntime/pointsman-bento spec": "containers[kserve-container]",
@@ -88,7 +103,19 @@ POD_SPECS = {
 }
 CONTAINERS = [f"{spec}.{container}" for spec, container in POD_SPECS.items()] + FETCHES
 TRITON = "ClusterServingRuntime/pointsman-triton spec.containers[kserve-container].image"
-IMAGES = ["operator", "mlflow", "graph", "serving", "kserve-python", "bentoml", None, "serving", "storage", "serving"]
+IMAGES = [
+    "operator",
+    "mlflow",
+    "graph",
+    "postgres",
+    "serving",
+    "kserve-python",
+    "bentoml",
+    None,
+    "serving",
+    "storage",
+    "serving",
+]
 """Of `CONTAINERS`; Triton's is not ours"""
 
 
@@ -149,6 +176,14 @@ CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "gateway.enabled": (
         False,
         gone("ServiceAccount ClusterRole ClusterRoleBinding Deployment Service GatewayClass Gateway", "gateway"),
+    ),
+    "postgres.enabled": (False, gone("StatefulSet Service NetworkPolicy", "postgres")),
+    "postgres.namespace": ("fraud", {f"{name} metadata.namespace": "fraud" for name in POSTGRES}),
+    "postgres.storage": (
+        "50Gi",
+        {
+            "StatefulSet/pointsman-postgres spec.volumeClaimTemplates[0].spec.resources.requests.storage": "50Gi",
+        },
     ),
     "global": ({"of": "another chart"}, {}),
 }
@@ -213,7 +248,7 @@ def another(value: Any) -> Any:
 def told(path: str, value: Any) -> dict[str, Any]:
     """The values with this one in them, all that is off by default on."""
     group, _, name = path.partition(".")
-    return {**ALL, group: {name: value} if name else value}
+    return {**ALL, group: {**ALL.get(group, {}), name: value} if name else value}
 
 
 def differences(before: Mapping[str, Object], after: Mapping[str, Object]) -> dict[str, Any]:
