@@ -90,8 +90,10 @@ def test_they_go_on_by_themselves_whenever_the_store_comes_and_goes(trial, start
             answer = asked("/-/targets", control_port)
             return {} if answer is None else answer.json()["targets"]["accounts"]
 
-        until(lambda: seen().get("answers"), "the target answers")
-        assert (seen()["missingSecrets"], seen()["held"]) == (["accounts-token/token"], "SecretNotFound")
+        until(
+            lambda: seen().get("answers") and seen()["held"] == "SecretNotFound", "it answers, and its secret is missed"
+        )
+        assert seen()["missingSecrets"] == ["accounts-token/token"]
         commit_a_freeze(trial.url)
         secret.parent.mkdir(parents=True)
         secret.write_text(TOKEN)
