@@ -47,6 +47,11 @@ def set_aside(places: Mapping[str, str]) -> Condition:
     return Condition(type="Honoured", status="False", reason=Reason.NotHonouredHere, message=f"set aside here: {told}")
 
 
+def shown(count: int) -> int:
+    """A count that moves all the time, to two digits: a status is written where it says something new."""
+    return round(count, min(0, 2 - len(str(count))))
+
+
 def written(told: Told, before: Mapping[str, Any], *, generation: int, now: datetime) -> dict[str, Any]:
     """The status to write. Where nothing has changed it equals `before`, byte for byte, and is not written."""
     status = {

@@ -147,6 +147,17 @@ def test_each_turn_is_later_than_the_one_before(deciding: Town) -> None:
     assert deciding.made("RayService") == [new]
 
 
+def test_what_is_left_of_a_budget_is_said_as_it_comes_to_matter(deciding: Town) -> None:
+    def left(budget_left: int) -> int:
+        deciding.dispatcher = Answer(
+            status=200, body={"targets": {"accounts": {"answers": True, "budgetLeft": budget_left}}}
+        )
+        deciding.settle()
+        return int(deciding.objects["ActionTarget", "accounts"]["status"]["budgetLeft"])
+
+    assert [left(each) for each in (4987, 4961, 12, 3, 0)] == [5000, 5000, 12, 3, 0]
+
+
 def test_with_the_last_graph_and_target_nothing_is_decided_any_more(deciding: Town) -> None:
     deciding.drop("DecisionGraph", GRAPH)
     deciding.drop("ActionTarget", "accounts")

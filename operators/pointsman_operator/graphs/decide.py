@@ -45,7 +45,7 @@ def decide(given: Situation) -> Decision:
         if not observe.is_unheard(graph, seen, given.status("DecisionGraph", name)):
             graphs[name] = of_graph.decide(given, graph, known, store)
             told["DecisionGraph", name] = graphs[name].told
-    return Decision(shared=_shared(of, migration, given.platform, seen, store), graphs=graphs, told=told, store=store)
+    return Decision(shared=_shared(of, migration, given.platform, seen, store), graphs=graphs, told=told)
 
 
 def _shared(

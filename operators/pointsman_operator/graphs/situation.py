@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pointsman.api.conditions import Condition
 from pointsman.graphs.compile import GraphProblem
 from pointsman.graphs.documents import Key
 from pointsman.graphs.resolve import ResolvedGraph
@@ -57,4 +56,3 @@ class Decision:
     shared: Writes
     graphs: Mapping[str, OfGraph]
     told: Mapping[Key, Told]
-    store: Condition | None = None

@@ -8,7 +8,7 @@ from pointsman.actions.report import TargetReport
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
-from pointsman.planning import Told, judge, set_aside
+from pointsman.planning import Told, judge, set_aside, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ def decide(observed: Observed) -> Told:
         fields={
             "address": observed.url,
             "reachable": observed.url is not None and report is not None and report.answers is True,
+            "budgetLeft": None if report is None or report.budget_left is None else shown(report.budget_left),
             "killSwitch": observed.target.spec.suspend,
         },
     )

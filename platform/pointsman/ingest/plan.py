@@ -11,7 +11,7 @@ from pointsman.api.event_stream import EventStream
 from pointsman.api.reasons import Reason
 from pointsman.ingest import kafka as kafka_source
 from pointsman.ingest.report import SourceReport
-from pointsman.planning import Told, judge
+from pointsman.planning import Told, judge, shown
 
 SOURCES_ELSEWHERE: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(("Files", "SQL"), "choose HTTP, and post events to the graph, or Kafka")
@@ -93,11 +93,6 @@ def not_honoured(stream: EventStream) -> Mapping[str, str]:
     """What of a stream no world reads yet: path → what it is and the way out. It is refused where it is applied."""
     kafka = stream.spec.source.kafka
     return {} if kafka is None else kafka_source.not_honoured(kafka)
-
-
-def shown(count: int) -> int:
-    """A count that moves all the time, to two digits: a status is written where it says something new."""
-    return round(count, min(0, 2 - len(str(count))))
 
 
 def _reached(status: Status, reason: Reason, message: str = "") -> Condition:
