@@ -62,6 +62,7 @@ FIELDS: Mapping[str, tuple[StatusField, ...]] = {
     ),
     "DecisionGraph": (
         _field("revision", "string", "The revision that decides."),
+        _field("runtime", "string", "What hosts it: RayServe or Embedded."),
         _field("automaticShare", "string", "The share of decisions that were automatic, as a percentage."),
         _field("bandSummary", "string", "The bands, each with the state of its certificate."),
         _field("url", "string", "Where decisions are asked for."),
@@ -175,7 +176,9 @@ def _columns(*first: tuple[str, Kind, str], wide: tuple[tuple[str, Kind, str], .
 
 COLUMNS: Mapping[str, tuple[PrinterColumn, ...]] = {
     "EventStream": _columns(
-        ("Contract", "string", "contractVersion"), ("Lag", "integer", "lag"), ("Dead letters", "integer", "deadLetters")
+        ("Lag", "integer", "lag"),
+        ("Dead letters", "integer", "deadLetters"),
+        wide=(("Contract", "string", "contractVersion"),),
     ),
     "ModelDeployment": _columns(
         ("Version", "string", "version"),
@@ -184,11 +187,11 @@ COLUMNS: Mapping[str, tuple[PrinterColumn, ...]] = {
         ("Replicas", "integer", "replicas"),
         wide=(("Digest", "string", "digest"),),
     ),
-    "FeatureView": _columns(("Version", "string", "version"), ("Freshness", "string", "freshness")),
+    "FeatureView": _columns(("Freshness", "string", "freshness"), wide=(("Version", "string", "version"),)),
     "DecisionGraph": _columns(
-        ("Revision", "string", "revision"),
+        ("Runtime", "string", "runtime"),
         ("Automatic", "string", "automaticShare"),
-        ("Bands", "string", "bandSummary"),
+        wide=(("Bands", "string", "bandSummary"), ("Revision", "string", "revision")),
     ),
     "ActionTarget": _columns(
         ("Reachable", "boolean", "reachable"),
