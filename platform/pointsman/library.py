@@ -1,7 +1,8 @@
 """A decision graph as a library: `pointsman.load(folder).decide(frame)`. For notebooks, tests and quick trials.
 
 The same compiled graph as the hosts run, with every model inline and nothing recorded. Models come from `models/pins.yaml`
-beside the documents, which names a folder and a digest for each model reference.
+beside the documents, which names a folder and a digest for each model reference; band certificates from `certificates/*.json`,
+and the keys that may sign them from `certificates/*.pem`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from pointsman.api.documents import load as load_documents
 from pointsman.api.event_stream import EventStream
 from pointsman.api.feature_view import FeatureView
 from pointsman.api.model_deployment import ModelDeployment
+from pointsman.certificate_files import read_known
+from pointsman.certificates.promise import promises
+from pointsman.certificates.standing import Known, Standing, stand
 from pointsman.columns import Column
 from pointsman.decisions.accept import accept
 from pointsman.graphs.compile import CompiledGraph, compile_graph
@@ -44,13 +48,18 @@ class CannotLoad(Exception):
 class GraphLibrary:
     """A graph that decides in this process. Its features remember the events that it has seen, in order."""
 
-    def __init__(self, compiled: CompiledGraph, ports: Mapping[str, InlineModel]) -> None:
-        self.graph, self._ports = compiled, ports
+    def __init__(self, compiled: CompiledGraph, ports: Mapping[str, InlineModel], known: Known | None = None) -> None:
+        self.graph, self._ports, self._known = compiled, ports, known or Known()
         self._state = GraphState(compiled.views)
+        self._promises = promises(compiled.resolved)
 
     def fresh(self) -> GraphLibrary:
         """The same graph, with features that have seen nothing."""
-        return GraphLibrary(self.graph, self._ports)
+        return GraphLibrary(self.graph, self._ports, self._known)
+
+    def certified(self, now: datetime | None = None) -> Standing:
+        """Which bands have a live certificate, and why the others have none; `now` is by default this moment."""
+        return stand(self._promises, self._known, datetime.now(UTC) if now is None else now)
 
     def decide(self, frame: Any, *, lists: ListBook = NO_LISTS, now: datetime | None = None) -> Any:
         """Decide the rows of a pandas or polars frame, or of a list of dicts, in their order.
@@ -78,7 +87,8 @@ class GraphLibrary:
         accepted = accept(self.graph, rows, lambda ids: {}, source="library", arrived=int(now.timestamp() * 1e6))
         if accepted.positions:
             evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists)
-            concluded = triage(self.graph, evaluation, np.zeros(len(accepted.positions), dtype=np.bool_))
+            overdue = np.zeros(len(accepted.positions), dtype=np.bool_)
+            concluded = triage(self.graph, evaluation, overdue, self.certified(now).live)
             self._state.commit()
             bands = [*self.graph.band_names, None]
             for at, event_id, score, band, outcome, reasons in zip(
@@ -131,11 +141,13 @@ def load(folder: str | Path, graph: str | None = None) -> GraphLibrary:
         targets=[_find(targets, action.target_ref.name) for action in spec.actions],
         models=models,
     )
-    return open_resolved(resolved)
+    return open_resolved(resolved, read_known(folder / "certificates", chosen.metadata.name))
 
 
-def open_resolved(resolved: ResolvedGraph) -> GraphLibrary:
+def open_resolved(resolved: ResolvedGraph, known: Known | None = None) -> GraphLibrary:
     """Open a revision as a host recorded it, every model inline whatever its placement there.
+
+    `known` holds its certificates.
 
     Raises InvalidGraph or ArtifactRefused.
     """
@@ -143,7 +155,7 @@ def open_resolved(resolved: ResolvedGraph) -> GraphLibrary:
         node: InlineModel(open_artifact(Path(model.folder), expected_digest=model.digest))
         for node, model in resolved.models.items()
     }
-    return GraphLibrary(compile_graph(resolved, ports), ports)
+    return GraphLibrary(compile_graph(resolved, ports), ports, known)
 
 
 def _rows(frame: Any) -> list[object]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointsman.api.decision_graph import Band
-from pointsman.graphs.bands import check, compile_bands
+from pointsman.graphs.bands import check, compile_bands, label_problems, promised_labels
 
 
 def band(name: str, *, at_least: str | None = None, below: str | None = None) -> Band:
@@ -45,6 +45,22 @@ def test_scores_outside_zero_to_one_and_infinite_ones_have_their_band() -> None:
 def test_what_is_not_a_number_is_in_no_band() -> None:
     assert placed(EXAMPLE, math.nan, 0.5, math.nan) == [-1, 1, -1]
     assert placed([band("all")], math.nan, 0.5) == [-1, 0]
+
+
+def test_an_automatic_band_promises_the_label_that_its_place_says_or_names_it() -> None:
+    def automatic(name: str, label: bool | None = None, **bounds: str) -> Band:
+        promise = {"maxError": "1%"} | ({} if label is None else {"label": label})
+        return Band.model_validate({"name": name, "outcome": "act", "promise": promise} | bounds)
+
+    low, high = automatic("low", below="0.1"), automatic("high", atLeast="0.9")
+    assert promised_labels([low, band("rest"), high]) == (False, None, True)
+    assert promised_labels([automatic("step", atLeast="0.8", below="0.9"), band("rest"), high]) == (True, None, True)
+    assert promised_labels([automatic("low", label=True, below="0.1"), band("rest")]) == (True, None)
+    between = [band("a", below="0.3"), automatic("between", atLeast="0.3", below="0.5"), band("b", at_least="0.5")]
+    (problem,) = label_problems(between)
+    assert problem.path == "spec.bands[between].promise.label"
+    with pytest.raises(ValueError, match="does not follow from its place"):
+        promised_labels(between)
 
 
 def test_thresholds_may_be_negative_and_large() -> None:

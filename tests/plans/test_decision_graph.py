@@ -12,6 +12,7 @@ from pointsman.api.conditions import Condition, find
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.documents import load
 from pointsman.api.reasons import Reason
+from pointsman.certificates.report import BandReport
 from pointsman.graphs.compile import GraphProblem
 from pointsman.graphs.plan import NO_HOST, HostState, Need, Observed, Wanted, decide
 
@@ -215,6 +216,43 @@ def test_certificates_that_are_not_required_are_said_and_keep_nothing_from_decid
     required = but(graph=DecisionGraph.model_validate(document))
     assert said(required, "Certified") == ("False", "NoLiveCertificate")
     assert said(required) == ("True", "Ready")
+
+
+def certified(*bands: BandReport) -> Observed:
+    document = GRAPH.document()
+    document["spec"]["certificates"] = "Required"
+    return but(graph=DecisionGraph.model_validate(document), host=host(bands=bands))
+
+
+LIVE = BandReport(band="approve", reason=Reason.CertificatesLive, message="error at most 0.080%", bound=0.0008)
+CHANGED = BandReport(band="freeze", reason=Reason.ScorerChanged, message="changed since: score expression", bound=None)
+
+
+def test_the_status_says_which_band_has_what_bound_and_why_another_has_none() -> None:
+    both = certified(LIVE, LIVE.model_copy(update={"band": "freeze", "bound": 0.009}))
+    assert said(both, "Certified") == ("True", "CertificatesLive")
+    assert decide(both).told.fields["bandSummary"] == (
+        "approve: error at most 0.080%, review: people decide, freeze: error at most 0.900%"
+    )
+    one = condition(certified(LIVE, CHANGED), "Certified")
+    assert (one.status, one.reason) == ("False", Reason.ScorerChanged)
+    assert one.message == 'band "approve": error at most 0.080%; band "freeze": changed since: score expression'
+    assert said(certified(LIVE, CHANGED)) == ("True", "Ready")
+
+
+def test_without_any_live_certificate_every_item_goes_to_people_and_the_status_says_why() -> None:
+    message = condition(certified(CHANGED), "Certified").message
+    assert message.startswith("no band has a live certificate, so every item goes to review: ")
+    assert message.endswith('band "freeze": changed since: score expression')
+
+
+def test_segments_are_counted_in_the_summary() -> None:
+    segments = [LIVE.model_copy(update={"segment": f'event.country = "{each}"'}) for each in ("DE", "FR")]
+    assert (
+        decide(certified(*segments))
+        .told.fields["bandSummary"]
+        .startswith("approve: error at most 0.080% in 2 segments, ")
+    )
 
 
 def test_a_maximum_of_workers_is_set_aside_where_nothing_adds_workers() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from pointsman.api.conditions import READY, Condition, from_dicts
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.reasons import Reason
+from pointsman.certificates.report import BandReport
 from pointsman.deployments.plan import Unresolved
 from pointsman.graphs import pod
 from pointsman.graphs.plan import HostState
@@ -193,6 +194,7 @@ def _heard(state: HostState, answer: Answer, *, known: Any) -> HostState:
         else message,
         reason=None if is_ready else reason,
         failing=not is_ready and reason in FAILING,
+        bands=tuple(map(BandReport.model_validate, body.get("bands") or ())),
     )
 
 

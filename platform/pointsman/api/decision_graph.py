@@ -12,6 +12,7 @@ from pointsman.api.action_target import Approval, ParameterName
 from pointsman.api.graph_nodes import GraphNode
 from pointsman.api.meta import (
     Block,
+    Boolean,
     Choice,
     DecimalString,
     Digest,
@@ -123,6 +124,11 @@ class Promise(Block):
     max_error: Percent = Field(description='The largest share of wrong decisions in the band, such as "0.1%".')
     confidence: Percent = Field(
         default=Percent("95%"), description='How sure the certificate must be, such as "95%". Default "95%".'
+    )
+    label: Boolean | None = Field(
+        default=None,
+        description="What the label of an item in the band is to be. Default: false where the band lies below all that "
+        "people decide, true where it lies above them.",
     )
 
     @model_validator(mode="after")

@@ -104,6 +104,9 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "DatabaseUnreachable": "Start PostgreSQL, or correct its address; events are refused until it answers.",
         "ReviewQueueFull": "Have people decide open reviews, or raise review.maxOpen.",
         "NoLiveCertificate": "Certify the band, or write certificates: NotRequired and answer for its thresholds yourself.",
+        "CertificateExpired": "Certify the band again, on newer labels.",
+        "ScorerChanged": "Certify the bands for the scorer that serves now, or go back to the one that is certified.",
+        "BandDemoted": "Find out why; then certify the band anew, and have another person re-arm it.",
         # Targets
         "Reachable": NOTHING,
         "DispatcherReady": NOTHING,

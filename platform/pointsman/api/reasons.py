@@ -160,6 +160,8 @@ class Reason(StrEnum):
     DeadlineMissed = "DeadlineMissed", "The decision was not ready within the graph's deadline."
     NoLiveCertificate = "NoLiveCertificate", "The band has no live certificate, so nothing is automatic."
     CertificateExpired = "CertificateExpired", "The band's certificate has expired."
+    ScorerChanged = "ScorerChanged", "The band's certificate is of another scorer than the one that serves."
+    BandDemoted = "BandDemoted", "The band was demoted to review, and not re-armed since."
     MonitorAlarm = "MonitorAlarm", "Audited labels show that the band's error is above its promise."
     ApprovalNotAvailable = "ApprovalNotAvailable", "The action needs an approval that cannot be given here."
     InvalidParameter = "InvalidParameter", "A parameter of an action has no usable value."

@@ -20,7 +20,10 @@ import structlog
 from psycopg.rows import TupleRow
 
 from pointsman.api.reasons import Reason
+from pointsman.certificates.live import NOTHING_LIVE, LiveBands
+from pointsman.certificates.report import BandReport
 from pointsman.decisions.accept import Accepted, accept, event_columns, stored_events
+from pointsman.decisions.certificate_store import CertificateReader
 from pointsman.decisions.commit import Commit, Committer, Fenced
 from pointsman.decisions.list_store import ListReader
 from pointsman.decisions.offsets import Misplaced, Offsets, Places, Stretch, moved
@@ -115,6 +118,7 @@ class Engine:
         self._warm = warm
         self._state = GraphState(graph.views)
         self._lists = ListReader(graph.resolved.graph_uid)
+        self._certificates = CertificateReader(graph.resolved.graph_uid)
         self._next_seq = -1
         self._offsets = Offsets()
         self._era = 0
@@ -145,6 +149,11 @@ class Engine:
         asked = (self.graph.resolved.graph_uid, LETTERS_COUNTED)
         row = self._committer.lookups.execute(OPEN_LETTERS, asked).fetchone()
         return 0 if row is None else int(row[0])
+
+    def bands(self) -> tuple[BandReport, ...]:
+        """How the bands of the revision that decides stand to their certificates now. Raises psycopg.OperationalError."""
+        resolved = self.graph.resolved
+        return self._certificates.read(self._committer.lookups, resolved, self._clock()).reports
 
     def open(self) -> None:
         """Take the graph over, with the views' state as it follows from what was committed.
@@ -339,7 +348,7 @@ class Engine:
         lists = self._lists.read(self._committer.lookups, now) if self.graph.has_lists else NO_LISTS
         evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists, ran=lap)
         overdue = self._overdue(submissions)[np.array(accepted.positions, dtype=np.intp)]
-        concluded = triage(self.graph, evaluation, overdue)
+        concluded = triage(self.graph, evaluation, overdue, self._live(now))
         lap("bands", len(accepted.positions))
         decided = records(
             self.graph,
@@ -352,6 +361,11 @@ class Engine:
         )
         lap("record", len(accepted.positions))
         return decided, tally(self.graph, evaluation, concluded)
+
+    def _live(self, now: datetime) -> LiveBands:
+        if not self.graph.certificates_required:
+            return NOTHING_LIVE
+        return self._certificates.read(self._committer.lookups, self.graph.resolved, now).live
 
     def _overdue(self, submissions: Sequence[Submission]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Which rows have kept a synchronous caller waiting past the deadline; those of a stream are only counted."""

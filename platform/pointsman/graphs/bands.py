@@ -14,7 +14,7 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
-from pointsman.api.decision_graph import Band
+from pointsman.api.decision_graph import REVIEW, Band
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,12 @@ class Bands:
         """The position of each score's band in the document's list; -1 where the score is NaN."""
         placed = self.between[self.edges.searchsorted(scores, side="right")]
         return np.where(np.isnan(scores), np.intp(-1), placed)
+
+    def interval(self, position: int) -> tuple[float, float]:
+        """The scores of the band at this position: from the first (included) to the second (not included)."""
+        at = int(np.flatnonzero(self.between == position)[0])
+        edges = [-math.inf, *self.edges.tolist(), math.inf]
+        return edges[at], edges[at + 1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,49 @@ def compile_bands(bands: Sequence[Band]) -> Bands:
         edges=np.array([intervals[position].low for position in ordered[1:]], dtype=np.float64),
         between=np.array(ordered, dtype=np.intp),
     )
+
+
+def promised_labels(bands: Sequence[Band]) -> tuple[bool | None, ...]:
+    """What each of sound bands says of the label of its items: None of a band that people decide.
+
+    An automatic band below all that people decide says that the label is false, one above them that it is true, unless its
+    promise names the label. Raises ValueError where that leaves it open: `label_problems` says it first.
+    """
+    said = _labels(bands)
+    if any(label is None and band.outcome != REVIEW for label, band in zip(said, bands, strict=True)):
+        raise ValueError("; ".join(each.message for each in label_problems(bands)))
+    return said
+
+
+def label_problems(bands: Sequence[Band]) -> tuple[Problem, ...]:
+    """The sound automatic bands with a promise of which their place does not say which label it is about."""
+    return tuple(
+        Problem(
+            path=f"{_path(band)}.promise.label",
+            message=f'whether "{band.name}" promises that the label is true or false does not follow from its place',
+            hint="write label: true or label: false",
+        )
+        for band, label in zip(bands, _labels(bands), strict=True)
+        if band.promise is not None and label is None
+    )
+
+
+def _labels(bands: Sequence[Band]) -> tuple[bool | None, ...]:
+    compiled = compile_bands(bands)
+    place = {int(position): at for at, position in enumerate(compiled.between)}
+    reviewed = [place[position] for position, band in enumerate(bands) if band.outcome == REVIEW]
+
+    def label(position: int, band: Band) -> bool | None:
+        if band.outcome == REVIEW:
+            return None
+        if band.promise is not None and band.promise.label is not None:
+            return band.promise.label
+        at = place[position]
+        below = at < min(reviewed, default=1)  # where people decide nothing, the lowest band is below the rest
+        above = at > max(reviewed, default=len(bands) - 2)
+        return above if below is not above else None
+
+    return tuple(label(position, band) for position, band in enumerate(bands))
 
 
 def _problems(bands: Sequence[Band]) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from pointsman.api.graph_nodes import ListLookup, Rule
 from pointsman.api.reasons import Reason
 from pointsman.columns import ColumnType, FieldType
 from pointsman.features.definition import CompiledView, InvalidView, compile_view
-from pointsman.graphs.bands import Bands, check, compile_bands
+from pointsman.graphs.bands import Bands, check, compile_bands, label_problems
 from pointsman.graphs.contract import Contract, compile_contract
 from pointsman.graphs.expressions import Expression, InvalidExpression, compile_expression
 from pointsman.graphs.ports import NUMPY_TYPES, Tensor
@@ -187,7 +187,8 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
             )
     types = {name: type_ for name, type_ in types.items() if not type_.width}  # vectors are for models alone
     score = _score(spec.score, types, problems)
-    problems += [GraphProblem(path=each.path, message=each.message, hint=each.hint or "") for each in check(spec.bands)]
+    unsound = check(spec.bands) or label_problems(spec.bands)
+    problems += [GraphProblem(path=each.path, message=each.message, hint=each.hint or "") for each in unsound]
     actions = _actions(resolved, types, problems)
     review = spec.review
     case, priority = (review.group_by, review.priority) if review else (None, None)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pointsman.api.reasons import Reason
+from pointsman.certificates.live import NOTHING_LIVE, LiveBands
 from pointsman.columns import Column, ColumnType, FieldType
 from pointsman.features.definition import CompiledView
 from pointsman.features.online import FeatureBatch, OnlineState
@@ -213,10 +214,11 @@ def _as_column(type_: ColumnType, values: npt.NDArray[np.float64]) -> Column:
     return Column(type=type_, values=values, missing=missing if missing.any() else None)
 
 
-def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask) -> Triage:
+def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask, live: LiveBands = NOTHING_LIVE) -> Triage:
     """Place every score in its band and say what follows; what is uncertain for any reason goes to review.
 
-    `overdue` marks rows whose synchronous caller's deadline has passed.
+    `overdue` marks rows whose synchronous caller's deadline has passed; `live` says where certificates are live for this
+    graph's scorer, and is not asked where none are required.
     """
     rows = len(evaluation.score)
     band = graph.bands.place(evaluation.score)
@@ -226,7 +228,7 @@ def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask) -> Triag
     forced = list(evaluation.why)
     forced.append((Reason.DeadlineMissed, overdue & automatic))
     if graph.certificates_required:
-        forced.append((Reason.NoLiveCertificate, automatic))
+        forced.append((Reason.NoLiveCertificate, automatic & ~live.covers(band, evaluation.columns)))
     gated = np.array(
         [any(graph.actions[name].needs_approval for name in names) for names in graph.band_actions] + [False]
     )

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pointsman.api.conditions import Condition, Status
 from pointsman.api.decision_graph import REVIEW, DecisionGraph
 from pointsman.api.reasons import Reason
+from pointsman.certificates.report import BandReport
 from pointsman.graphs.compile import GraphProblem, not_honoured
 from pointsman.planning import Told, judge, set_aside
 
@@ -48,7 +49,7 @@ class HostState:
     with while it does not answer; the generation is None where nobody knows.
 
     `refused` is the revision that it would not take over, `cause` why it does not answer, or would not, `reason` what of
-    the catalogue that is, where it is known.
+    the catalogue that is, where it is known. `bands` is what it says of its bands' certificates.
     """
 
     running: bool
@@ -60,6 +61,7 @@ class HostState:
     cause: str = ""
     reason: Reason | None = None
     failing: bool = False
+    bands: tuple[BandReport, ...] = ()
 
 
 NO_HOST = HostState(running=False, answering=False)
@@ -128,7 +130,9 @@ def decide(observed: Observed) -> Plan:
                 "revision": host.revision if host.answering else None,
                 "url": observed.address,
                 "runtime": spec.runtime.type,
-                "bandSummary": ", ".join(_band(each.name, each.outcome, spec.certificates) for each in spec.bands),
+                "bandSummary": ", ".join(
+                    _band(each.name, each.outcome, spec.certificates, host.bands) for each in spec.bands
+                ),
             },
         ),
     )
@@ -232,10 +236,16 @@ def its_bands_are_certified(observed: Observed) -> Condition:
     if observed.graph.spec.certificates == "NotRequired":
         message = "certificates: NotRequired: the bands act on their thresholds alone, and no promise was measured"
         return _condition("Certified", "False", Reason.CertificatesNotRequired, message)
-    message = (
-        "no band has a live certificate: every item goes to review, unless the graph says certificates: NotRequired"
-    )
-    return _condition("Certified", "False", Reason.NoLiveCertificate, message)
+    bands = observed.host.bands if observed.host.answering else ()
+    said = "; ".join(f"band {each.name}: {each.message}" for each in bands)
+    missing = next((each.reason for each in bands if not each.live), None)
+    if bands and missing is None:
+        return _condition("Certified", "True", Reason.CertificatesLive, said)
+    if not any(each.live for each in bands):
+        nothing = "no band has a live certificate, so every item goes to review"
+        ending = f": {said}" if said else ", unless the graph says certificates: NotRequired"
+        return _condition("Certified", "False", missing or Reason.NoLiveCertificate, f"{nothing}{ending}")
+    return _condition("Certified", "False", missing or Reason.NoLiveCertificate, said)
 
 
 def everything_is_honoured(observed: Observed) -> Condition:
@@ -267,10 +277,17 @@ def _stated(condition: Condition) -> Callable[[Observed], Condition]:
     return lambda _: condition
 
 
-def _band(name: str, outcome: str, certificates: str) -> str:
+def _band(name: str, outcome: str, certificates: str, reports: Sequence[BandReport]) -> str:
     if outcome == REVIEW:
         return f"{name}: people decide"
-    return f"{name}: {'no certificate required' if certificates == 'NotRequired' else 'no live certificate'}"
+    if certificates == "NotRequired":
+        return f"{name}: no certificate required"
+    bounds = [each.bound for each in reports if each.band == name and each.live and each.bound is not None]
+    segments = sum(each.segment is not None for each in reports if each.band == name and each.live)
+    if not bounds:
+        return f"{name}: no live certificate"
+    where = f" in {segments} {'segment' if segments == 1 else 'segments'}" if segments else ""
+    return f"{name}: error at most {max(bounds):.3%}{where}"
 
 
 def _short(revision: str) -> str:

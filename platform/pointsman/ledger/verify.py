@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 from pointsman.ledger.leaf import EMPTY_ROOT, chain, leaf
 
 BODIES = """
-SELECT l.index, l.leaf, l.kind, s.salt, coalesce(d.body, e.body, c.body, v.body, m.body)
+SELECT l.index, l.leaf, l.kind, s.salt, coalesce(d.body, e.body, c.body, v.body, m.body, b.body, ce.body)
 FROM ledger l
 LEFT JOIN salts s USING (index)
 LEFT JOIN decisions d ON l.kind = 'decision' AND d.decision_id = l.ref
@@ -18,6 +18,8 @@ LEFT JOIN effects e ON l.kind = 'effect' AND e.effect_id = l.ref
 LEFT JOIN list_changes c ON l.kind = 'list' AND c.change_id = l.ref
 LEFT JOIN verdicts v ON l.kind = 'verdict' AND v.verdict_id = l.ref
 LEFT JOIN model_changes m ON l.kind = 'model' AND m.change_id = l.ref
+LEFT JOIN certificates b ON l.kind = 'certificate' AND b.certificate_id = l.ref
+LEFT JOIN certificate_events ce ON l.kind = 'certificateEvent' AND ce.event_id = l.ref
 ORDER BY l.index
 """
 

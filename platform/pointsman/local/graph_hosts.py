@@ -170,6 +170,7 @@ class GraphHosts:
             generation=state.generation if answer.revision == resolved.revision else None,
             refused=None if refusal is None else refusal.revision,
             cause="" if refusal is None else refusal.cause,
+            bands=answer.bands,
         )
 
     def _wanted(self, graph: DecisionGraph, resolved: ResolvedGraph | None) -> Wanted | None:

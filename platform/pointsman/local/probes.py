@@ -15,6 +15,7 @@ import httpx2
 from pydantic import ValidationError
 
 from pointsman.actions.report import Report, TargetReport
+from pointsman.certificates.report import BandReport
 from pointsman.ingest.report import SourceReport
 
 AGAIN_SECONDS = 1.0
@@ -32,6 +33,8 @@ class HostAnswer:
     """host:port at which the replica itself was asked, whatever stands before it"""
     source: SourceReport | None = None
     """how it reads its source; None where events are sent to it"""
+    bands: tuple[BandReport, ...] = ()
+    """how its bands stand to their certificates"""
 
 
 class Probes:
@@ -89,7 +92,10 @@ class Probes:
             body = response.json()
             if response.status_code == 200:
                 return HostAnswer(
-                    revision=str(body["revision"]), listens=body.get("listens"), source=_source(body.get("source"))
+                    revision=str(body["revision"]),
+                    listens=body.get("listens"),
+                    source=_source(body.get("source")),
+                    bands=tuple(map(BandReport.model_validate, body.get("bands", ()))),
                 )
             return HostAnswer(cause=str(body.get("message", "")))
         except (httpx2.HTTPError, ValueError, KeyError, AttributeError):

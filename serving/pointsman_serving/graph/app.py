@@ -155,6 +155,7 @@ class GraphApp:
                 node: {"deployment": each.deployment, "version": each.version, "digest": each.digest}
                 for node, each in state.models.items()
             },
+            "bands": [each.model_dump(mode="json", by_alias=True) for each in state.bands],
             "source": None if state.source is None else state.source.model_dump(mode="json", by_alias=True),
         }
         if scope.get("server"):

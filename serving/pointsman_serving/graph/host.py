@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import psycopg
 import structlog
 
+from pointsman.certificates.report import BandReport
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Answer, Engine, Fenced, StoreUnavailable, Submission
 from pointsman.decisions.offsets import Offsets
@@ -80,6 +81,7 @@ class Readiness:
     refused: RevisionRefused | None
     models: Mapping[str, ResolvedModel]
     source: SourceReport | None
+    bands: tuple[BandReport, ...]
 
 
 class GraphHost:
@@ -105,6 +107,7 @@ class GraphHost:
         self.store_is_away = asyncio.Event()
         """Set where a start has to wait for the store: it may take long"""
         self._open_reviews = 0
+        self._bands: tuple[BandReport, ...] = ()
         self._store_answers = False
         self._source: SourceReader | None = None
 
@@ -205,6 +208,7 @@ class GraphHost:
             refused=self._refused,
             models=serves.models,
             source=None if self._source is None else self._source.report(),
+            bands=self._bands,
         )
 
     def stats(self) -> dict[str, Any]:
@@ -500,6 +504,8 @@ class GraphHost:
     async def _look(self) -> None:
         engine = self._ready_engine
         self._open_reviews = await self._queue.in_thread(engine.open_reviews)
+        if engine.graph.certificates_required:
+            self._bands = await self._queue.in_thread(engine.bands)
         if not await self._queue.in_thread(engine.holds):
             self._lose()
 

@@ -1,0 +1,35 @@
+"""Which bands may act by themselves, as triage reads it: a band as a whole, or those of its segments that are certified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from pointsman.certificates.segments import are_in
+from pointsman.columns import Column
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveBands:
+    """Bands by their position in the graph. `by_segment` holds a column, and the segments that have live certificates."""
+
+    whole: frozenset[int] = frozenset()
+    by_segment: Mapping[int, tuple[str, frozenset[str]]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def covers(self, band: npt.NDArray[np.intp], columns: Mapping[str, Column]) -> npt.NDArray[np.bool_]:
+        """Which rows, placed in these bands (-1: in none), lie where a certificate is live."""
+        covered = np.zeros(len(band), dtype=np.bool_)
+        for position in self.whole:
+            covered |= band == position
+        for position, (name, values) in self.by_segment.items():
+            rows = np.flatnonzero(band == position)
+            if len(rows):
+                covered[rows] = are_in(columns[name].take(rows), values)
+        return covered
+
+
+NOTHING_LIVE = LiveBands()
