@@ -144,6 +144,7 @@ def records(
     acting = {name: np.flatnonzero(mask).tolist() for name, mask in triage.acting.items()}
     actions = _actions(graph, acting, decision_ids, evaluation, decided_at)
     names = list(map(uuid_text, decision_ids))
+    seen = np.flatnonzero(triage.audited).tolist()
     bands = np.array([*graph.band_names, None], dtype=object)[triage.band].tolist()
     decisions = Decisions(
         first_seq=first_seq,
@@ -182,14 +183,18 @@ def records(
                     "reasons": bodies.one_of_few(triage.reasons),
                     "actions": bodies.mostly([], _named(actions), len(events)),
                 },
-                rarely={"rules": _held(evaluation), "lists": _listed(evaluation)},
+                rarely={
+                    "audit": {row: {"propensity": graph.audit_share} for row in seen},
+                    "rules": _held(evaluation),
+                    "lists": _listed(evaluation),
+                },
             )
         ),
     )
     return Records(
         decisions=decisions,
         actions=tuple(action for _, action in actions),
-        reviews=_reviews(graph, decisions, evaluation, decided_at),
+        reviews=_reviews(graph, decisions, triage, evaluation, decided_at),
     )
 
 
@@ -266,12 +271,12 @@ def _actions(
 
 
 def _reviews(
-    graph: CompiledGraph, decisions: Decisions, evaluation: Evaluation, decided_at: datetime
+    graph: CompiledGraph, decisions: Decisions, triage: Triage, evaluation: Evaluation, decided_at: datetime
 ) -> tuple[ReviewRow, ...]:
-    where = [row for row, outcome in enumerate(decisions.outcomes) if outcome == REVIEW]
+    positions = np.flatnonzero((np.array(decisions.outcomes, dtype=object) == REVIEW) | triage.audited)
+    where = positions.tolist()
     if not where:
         return ()
-    positions = np.array(where, dtype=np.intp)
     nothing: list[object] = [None] * len(where)
     cases = plain_values(evaluation.columns[graph.case_column].take(positions)) if graph.case_column else nothing
     priorities = nothing

@@ -127,6 +127,7 @@ class CompiledGraph:
     band_actions: tuple[tuple[str, ...], ...]
     actions: Mapping[str, CompiledAction]
     certificates_required: bool
+    audit_share: float
     case_column: str | None
     priority_column: str | None
     review_deadline_seconds: float | None
@@ -213,6 +214,7 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
         band_actions=tuple(tuple(band.actions) for band in spec.bands),
         actions=actions,
         certificates_required=spec.certificates == "Required",
+        audit_share=float(spec.audit.sample.fraction),
         case_column=case,
         priority_column=priority,
         review_deadline_seconds=review.deadline.seconds if review and review.deadline else None,
@@ -354,8 +356,6 @@ def _actions(
 def not_honoured(graph: DecisionGraph) -> tuple[tuple[str, str], ...]:
     """What this version records but does not act upon yet, as (path, what it means for the user)."""
     spec, found = graph.spec, list[tuple[str, str]]()
-    if spec.audit is not None:
-        found.append(("spec.audit", "no share of the bands is drawn for audit"))
     if spec.code is not None:
         found.append(("spec.code", "no user code runs"))
     return tuple(found)

@@ -78,12 +78,13 @@ class Evaluation:
 class Triage:
     """What is concluded: an outcome for every row, its band (-1 where there is no score), and which actions act.
 
-    `to_review` are the rows that go to a person although their band may say otherwise; `because` has, by reason, the rows
-    that go there for it.
+    `to_review` are the rows that go to a person although their band may say otherwise; `audited` those that a person sees
+    although they are carried out as their band says. `because` has, by reason, the rows that people see for it.
     """
 
     band: npt.NDArray[np.intp]
     to_review: Mask
+    audited: Mask
     because: Mapping[str, Mask]
     outcomes: list[str]
     reasons: list[tuple[str, ...]]
@@ -214,11 +215,13 @@ def _as_column(type_: ColumnType, values: npt.NDArray[np.float64]) -> Column:
     return Column(type=type_, values=values, missing=missing if missing.any() else None)
 
 
-def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask, live: LiveBands = NOTHING_LIVE) -> Triage:
+def triage(
+    graph: CompiledGraph, evaluation: Evaluation, overdue: Mask, drawn: Mask, live: LiveBands = NOTHING_LIVE
+) -> Triage:
     """Place every score in its band and say what follows; what is uncertain for any reason goes to review.
 
-    `overdue` marks rows whose synchronous caller's deadline has passed; `live` says where certificates are live for this
-    graph's scorer, and is not asked where none are required.
+    `overdue` marks rows whose synchronous caller's deadline has passed, `drawn` those of the audit sample; `live` says where
+    certificates are live for this graph's scorer, and is not asked where none are required.
     """
     rows = len(evaluation.score)
     band = graph.bands.place(evaluation.score)
@@ -245,11 +248,21 @@ def triage(graph: CompiledGraph, evaluation: Evaluation, overdue: Mask, live: Li
     for row in np.flatnonzero(plain).tolist():
         reasons[row] = (Reason.ReviewBand.value,)
     because[Reason.ReviewBand.value] = plain
+    audited = drawn & automatic & ~to_review
+    for row in np.flatnonzero(audited).tolist():
+        reasons[row] = (Reason.AuditSample.value,)
+    because[Reason.AuditSample.value] = audited
     outcomes[to_review] = REVIEW
     acting = {
         name: (np.array([name in names for names in graph.band_actions] + [False])[band]) & ~to_review & placed
         for name in graph.actions
     }
     return Triage(
-        band=band, to_review=to_review, because=because, outcomes=outcomes.tolist(), reasons=reasons, acting=acting
+        band=band,
+        to_review=to_review,
+        audited=audited,
+        because=because,
+        outcomes=outcomes.tolist(),
+        reasons=reasons,
+        acting=acting,
     )

@@ -212,7 +212,7 @@ class SourceReader:
         answers = await done.answers
         self._flight.popleft()
         self._failed = None
-        self._host.opened_reviews(sum(each.get("outcome") == REVIEW and "duplicate" not in each for each in answers))
+        self._host.opened_reviews(sum(_waits_for_a_person(each) for each in answers))
         self._committed |= {(done.stretch.source, part): end for part, (_, end) in done.stretch.moves.items()}
 
     async def _settled(self) -> None:
@@ -277,3 +277,8 @@ def _why(error: Exception) -> tuple[Reason, str] | None:
 
 def _submission(events: Sequence[object], stretch: Stretch) -> Submission:
     return Submission(events=events, arrived=time.monotonic(), synchronous=False, read=stretch)
+
+
+def _waits_for_a_person(answer: Answer) -> bool:
+    seen = answer.get("outcome") == REVIEW or Reason.AuditSample in answer.get("reasons", ())
+    return seen and "duplicate" not in answer
