@@ -1,0 +1,1 @@
+"""Monitors: whether bands still keep their promise, as far as audited items tell."""
