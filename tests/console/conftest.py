@@ -53,6 +53,7 @@ def engine(graph: str, library: GraphLibrary, database_url: str) -> Iterator[Eng
     committer = Committer(database_url, graph_uid=resolved.graph_uid, stream_uid=resolved.stream_uid)
     opened = Engine(library.graph, library._ports, committer, patience_seconds=5)
     opened.open()
+    opened.serves(resolved.revision)
     yield opened
     opened.close()
 

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from pointsman import __version__
-from pointsman.console import dead_letters, decisions, keys, lists, reviews
+from pointsman.console import dead_letters, decisions, keys, labels, lists, monitors, reviews
 from pointsman.console.asking import Refused, TheStore, TheVerdicts
 from pointsman.console.limits import Limits
 from pointsman.console.metrics import Verdicts, exposition
@@ -27,7 +27,7 @@ from pointsman.reviews import queue, verdicts
 
 log = structlog.get_logger()
 
-ROUTERS = tuple(each.router for each in (decisions, reviews, dead_letters, lists, keys))
+ROUTERS = tuple(each.router for each in (decisions, reviews, dead_letters, lists, labels, monitors, keys))
 
 
 def console_app(store: Store) -> FastAPI:

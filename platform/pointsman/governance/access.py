@@ -17,7 +17,7 @@ class Permission(StrEnum):
     REVIEW = "review"
     """Claim and decide review items."""
     OPERATE = "operate"
-    """Replay and discard dead letters, change lists."""
+    """Replay and discard dead letters, change lists, import and export labels, re-arm bands."""
     KEYS = "keys"
     """Make and revoke API keys."""
 
@@ -67,6 +67,12 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/graphs/{graph}/lists"): Permission.READ,
         ("POST", "/v1/graphs/{graph}/lists/{name}"): Permission.OPERATE,
         ("DELETE", "/v1/graphs/{graph}/lists/{name}"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/labels"): Permission.READ,
+        ("POST", "/v1/graphs/{graph}/labels"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/labels/counts"): Permission.READ,
+        ("GET", "/v1/graphs/{graph}/labels/set"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/monitors"): Permission.READ,
+        ("POST", "/v1/graphs/{graph}/bands/{band}/rearm"): Permission.OPERATE,
         ("GET", "/v1/keys"): Permission.KEYS,
         ("POST", "/v1/keys"): Permission.KEYS,
         ("DELETE", "/v1/keys/{key}"): Permission.KEYS,

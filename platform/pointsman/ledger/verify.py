@@ -10,7 +10,7 @@ from psycopg.rows import TupleRow
 from pointsman.ledger.leaf import EMPTY_ROOT, chain, leaf
 
 BODIES = """
-SELECT l.index, l.leaf, l.kind, s.salt, coalesce(d.body, e.body, c.body, v.body, m.body, b.body, ce.body)
+SELECT l.index, l.leaf, l.kind, s.salt, coalesce(d.body, e.body, c.body, v.body, m.body, b.body, ce.body, lb.body)
 FROM ledger l
 LEFT JOIN salts s USING (index)
 LEFT JOIN decisions d ON l.kind = 'decision' AND d.decision_id = l.ref
@@ -20,6 +20,7 @@ LEFT JOIN verdicts v ON l.kind = 'verdict' AND v.verdict_id = l.ref
 LEFT JOIN model_changes m ON l.kind = 'model' AND m.change_id = l.ref
 LEFT JOIN certificates b ON l.kind = 'certificate' AND b.certificate_id = l.ref
 LEFT JOIN certificate_events ce ON l.kind = 'certificateEvent' AND ce.event_id = l.ref
+LEFT JOIN label_batches lb ON l.kind = 'labels' AND lb.batch_id = l.ref
 ORDER BY l.index
 """
 

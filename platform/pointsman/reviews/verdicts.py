@@ -5,7 +5,7 @@ A verdict's actions go to the outbox as a band's do, under ids made of decision 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +16,13 @@ import psycopg
 from psycopg.rows import TupleRow, dict_row
 
 from pointsman.actions.outbox import CHANNEL
-from pointsman.api.decision_graph import Verdict
+from pointsman.api.decision_graph import REVIEW, Verdict
 from pointsman.decisions.accept import event_columns
 from pointsman.decisions.record import plain_values
 from pointsman.graphs.contract import compile_contract
 from pointsman.graphs.identity import action_id
 from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.labels.store import Judged, judge
 from pointsman.ledger.append import append_leaves
 from pointsman.reviews.queue import LOCK, Conflict, Item, NotFound, one, open_of_case
 
@@ -75,6 +76,8 @@ class _Behind:
     day: Any
     resolved: ResolvedGraph
     columns: Mapping[str, object]
+    propensity: float | None
+    """how probable it was that a person would see the item; None where its own fate brought it there"""
 
 
 def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: bool, now: datetime) -> list[Item]:
@@ -102,6 +105,8 @@ def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: b
         behind = _behind(cursor, [each["decision_id"] for each in items])
         for each in items:
             _act(cursor, behind[each["decision_id"]], each, said.verdict, now)
+        judged = [label for each in items for label in _label(behind[each["decision_id"]], each, said.verdict)]
+        judge(connection, item["graph_uid"], judged, author=said.reviewer, now=now)
         _end(cursor, items, said, "decided", now)
     return [one(connection, id_) for id_ in held]
 
@@ -126,13 +131,15 @@ def _behind(cursor: psycopg.Cursor[dict[str, Any]], decision_ids: Sequence[UUID]
             if kept is None:
                 raise NotFound(f"the revision {row['revision']} of this decision is not recorded")
             graphs[row["revision"]] = ResolvedGraph.model_validate(kept["body"])
-        resolved, columns = graphs[row["revision"]], dict(orjson.loads(row["body"])["values"])
+        body = orjson.loads(row["body"])
+        resolved, columns = graphs[row["revision"]], dict(body["values"])
         if row["event"] is not None:
             read = compile_contract(resolved.stream).read([orjson.loads(row["event"])])
             columns |= {
                 name: plain_values(column)[0] for name, column in event_columns(read.columns).items() if len(column)
             }
-        found[row["decision_id"]] = _Behind(day=row["day"], resolved=resolved, columns=columns)
+        propensity = 1.0 if body["outcome"] == REVIEW else body.get("audit", {}).get("propensity")
+        found[row["decision_id"]] = _Behind(day=row["day"], resolved=resolved, columns=columns, propensity=propensity)
     missing = set(decision_ids) - found.keys()
     if missing:
         raise NotFound(f"the decision {sorted(map(str, missing))[0]} is no longer stored")
@@ -169,6 +176,19 @@ def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: _Behind, item: Item, ve
         if fresh is not None:
             cursor.execute(ACTION, (day, id_, item["decision_id"], item["graph_uid"], name, *where))
             cursor.execute(f"NOTIFY {CHANNEL}")
+
+
+def _label(behind: _Behind, item: Item, verdict: str) -> Iterator[Judged]:
+    """What the verdict says of the graph's label, where the graph has one and declares verdicts."""
+    spec = behind.resolved.graph.spec
+    if spec.label is not None and spec.review.verdicts:
+        yield Judged(
+            decision_id=item["decision_id"],
+            event_id=item["event_id"],
+            value=verdict == spec.label.name,
+            propensity=behind.propensity,
+            origin=item["review_id"],
+        )
 
 
 def _end(cursor: psycopg.Cursor[Any], items: Sequence[Item], said: Said, state: str, now: datetime) -> None:
