@@ -22,11 +22,27 @@ SHOWN = {
     "kernel/keys/root_maxbytes": "25000000",
 }
 CGROUPS = Path("/sys/fs/cgroup")
+CPUS = 8
+"""So many the node says it has: two replicas of all that is installed ask for more than a small machine's, and use little"""
 
 
 def mount(*arguments: str | Path) -> None:
     """Mount, or end with mount's own message in the log."""
     subprocess.run(["mount", *map(str, arguments)], check=True)
+
+
+def show_cpus() -> None:
+    """Let the kubelet count CPUS; those that are online, and what pods see, are the machine's own."""
+    system = Path("/sys/devices/system")
+    online = (system / "cpu" / "online").read_text()
+    for name in ("node", "cpu"):
+        mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", system / name)
+    (system / "cpu" / "online").write_text(online)
+    for number in range(CPUS):
+        topology = system / "cpu" / f"cpu{number}" / "topology"
+        topology.mkdir(parents=True)
+        (topology / "core_id").write_text(f"{number}\n")
+        (topology / "physical_package_id").write_text("0\n")
 
 
 def main(settings_file: str) -> None:
@@ -36,6 +52,7 @@ def main(settings_file: str) -> None:
     socket.sethostname(settings["name"])
     subprocess.run(["umount", "-R", CGROUPS], check=False, stderr=subprocess.DEVNULL)
     mount("-t", "sysfs", "sysfs", "/sys")
+    show_cpus()
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", CGROUPS)
     for controller in settings["controllers"]:
         (CGROUPS / controller).mkdir()
