@@ -1,4 +1,5 @@
-"""`make cluster`: one real node with KServe, MLflow and this release's operator, for a person, until Ctrl-C.
+"""`make cluster`: one real node with KServe, KubeRay, MLflow, a gateway and this release's operator, and a store in the namespace
+`fraud`, for a person, until Ctrl-C.
 
 Run in the repository's root. `build/cluster/env` is for the other terminal; it goes with the cluster.
 """
@@ -18,13 +19,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from harness import parts, real
+from harness import example, parts, real, triton
 from harness.cluster import Cluster, KubectlFailed
+from harness.example import POSTGRES
 from harness.operator import MANIFESTS, NAMESPACE
 from harness.runs import NotUp
 from pointsman_images.build import IMAGES, build
 from pointsman_images.cache import Missing, cache_folder
 
+EXAMPLE = "fraud"
+"""The namespace that a graph can be applied to at once"""
 FOLDER = Path("build/cluster")
 ENVIRONMENT = FOLDER / "env"
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,8 +37,9 @@ In another terminal, in this folder:
 
     . {environment}
     python -m pointsman.demo.register        # the example's models, into MLflow
-    kubectl apply -f manifests/examples/model/modeldeployment.yaml
-    kubectl get modeldeployments -w
+    kubectl create secret generic accounts-token -n fraud --from-literal=token=$(openssl rand -hex 16)
+    kubectl apply -n fraud -f manifests/examples/fraud
+    kubectl get decisiongraphs -n fraud -w
 
 Ctrl-C here ends it, and everything in it.
 """
@@ -93,21 +98,35 @@ def development(shown: Parts) -> Iterator[Cluster]:
                 image = build(name, cluster.log_folder.parent / "tmp", say=shown.say)
                 cluster.load_image(image.path)
                 image.path.unlink()
-        with shown.part("MLflow and the operator"):
-            for manifests in (MANIFESTS, MANIFESTS / "mlflow"):
+        with shown.part("image triton: of NVIDIA's wheel, in place of NVIDIA's image"):
+            tar = triton.build(cluster.log_folder.parent / "tmp", shown.say, triton.NVIDIA)
+            cluster.load_image(tar)
+            tar.unlink()
+        with shown.part("MLflow, the gateway and the operator"):
+            for manifests in (MANIFESTS, MANIFESTS / "mlflow", MANIFESTS / "gateway"):
                 cluster.kubectl("apply", "--server-side", "-k", str(manifests))
-            for deployment in ("pointsman-operator", "mlflow"):
+            route = f"POINTSMAN_GRAPH_GATEWAY={NAMESPACE}/pointsman"
+            cluster.kubectl("set", "env", "deployment/pointsman-operator", "-n", NAMESPACE, route)
+            for deployment in ("pointsman-operator", "mlflow", "pointsman-gateway"):
                 cluster.kubectl("rollout", "status", f"deployment/{deployment}", "-n", NAMESPACE, "--timeout=300s")
+        with shown.part(f"PostgreSQL in the namespace {EXAMPLE}"):
+            example.with_store(cluster, EXAMPLE)
+            cluster.kubectl("rollout", "status", f"statefulset/{POSTGRES}", "-n", EXAMPLE, "--timeout=120s")
         yield cluster
 
 
 def write_environment(cluster: Cluster) -> str:
     """Write what a shell needs to use the cluster; MLflow's address."""
-    mlflow = f"http://{cluster.get('service', 'mlflow', NAMESPACE)['spec']['clusterIP']}:5000"
+
+    def address(service: str) -> str:
+        return str(cluster.get("service", service, NAMESPACE)["spec"]["clusterIP"])
+
+    mlflow = f"http://{address('mlflow')}:5000"
     paths = os.pathsep.join(map(str, (cluster.kubectl_program.parent, Path(sys.executable).parent)))
     lines = [
         f"export KUBECONFIG={shlex.quote(str(cluster.kubeconfig))}",
         f"export MLFLOW_TRACKING_URI={mlflow}",
+        f"export GATEWAY=http://{address('pointsman-gateway')}",
         f'export PATH={shlex.quote(paths)}:"$PATH"',
     ]
     ENVIRONMENT.write_text("\n".join([*lines, ""]))

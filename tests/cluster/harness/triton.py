@@ -9,6 +9,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import yaml
+
+from harness.operator import MANIFESTS
 from pointsman_images import archive, debian
 from pointsman_images.build import PACKAGES, PYTHON, base, wheels
 from pointsman_images.cache import Say
@@ -16,20 +19,24 @@ from pointsman_images.python import USER
 from pointsman_serving.triton.environment import ENVIRONMENT
 
 IMAGE = "localhost/triton:1"
+NVIDIA = str(
+    yaml.safe_load((MANIFESTS / "runtimes" / "pointsman-triton.yaml").read_text())["spec"]["containers"][0]["image"]
+)
+"""What a ModelDeployment of type Triton runs in that names no image"""
 BACKEND = Path(__file__).with_name("triton_onnxruntime.py")
 _SERVER = f"{PACKAGES}/pytriton/tritonserver"
 _LIBRARIES = (f"/{PACKAGES}/nvidia_pytriton.libs", "/usr/lib/x86_64-linux-gnu")
 _BASE = (*debian.PYTHON_IMAGE, f"libpython{PYTHON}")  # which Triton's Python backend is linked to
 
 
-def build(folder: Path, say: Say) -> Path:
-    """The image's archive in this folder. Raises Missing."""
+def build(folder: Path, say: Say, name: str = IMAGE) -> Path:
+    """The image's archive in this folder, under this name. Raises Missing."""
     installed = wheels(ENVIRONMENT.lock, say)
     layout = folder / "triton"
     _lay_out(layout, installed / _SERVER)
     tar = folder / "triton.tar"
     image = archive.Image(
-        name=IMAGE,
+        name=name,
         layers=[base(_BASE, say), installed, layout],
         command=["tritonserver"],
         environment={"LD_LIBRARY_PATH": ":".join(_LIBRARIES)},
