@@ -11,6 +11,8 @@ import typer
 from pointsman import __version__
 from pointsman.cli import (
     cases,
+    certificates,
+    certify,
     deadletters,
     decisions,
     demo,
@@ -48,6 +50,7 @@ for name, group in (
     ("reviews", reviews),
     ("deadletters", deadletters),
     ("lists", lists),
+    ("certificates", certificates),
     ("keys", keys),
     ("retention", retention),
     ("upgrade", upgrade),
@@ -55,6 +58,7 @@ for name, group in (
     app.add_typer(group.commands, name=name)
 events.register(app)
 cases.register(app)
+certify.register(app)
 demo.register(app)
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from pointsman.cli.errors import Exit, Failure
+from pointsman.cli.errors import Failure
 from pointsman.cli.output import Format, out
 from pointsman.cli.pages import Output, page
-
-if TYPE_CHECKING:
-    import psycopg
+from pointsman.cli.store import store
 
 commands = typer.Typer(help="Days that the decision store keeps.", no_args_is_help=True)
 
@@ -22,7 +20,7 @@ def show_days(output: Output = Format.TABLE) -> None:
     """What each day holds."""
     from pointsman.store.retention import days
 
-    with _owner() as connection:
+    with store(owner=True) as connection:
         found = days(connection)
     rows = [{"day": str(each.day), "decisions": each.decisions, "megabytes": each.size // 10**6} for each in found]
     page(rows, ("day", "decisions", "megabytes"), output)
@@ -37,7 +35,7 @@ def drop_days(
     from pointsman.store.retention import RetentionRefused, days, drop_before
 
     first: date = before.date()
-    with _owner() as connection:
+    with store(owner=True) as connection:
         gone = [each for each in days(connection) if each.day < first]
         if not gone:
             out().print(f"nothing is kept from before {first}", markup=False)
@@ -49,18 +47,3 @@ def drop_days(
         except RetentionRefused as error:
             raise Failure(str(error)) from error
     out().print(f"dropped {len(dropped)} days, {sum(each.size for each in dropped) // 10**6} MB", markup=False)
-
-
-def _owner() -> psycopg.Connection[Any]:
-    import psycopg
-
-    from pointsman.local.home import Home
-    from pointsman.local.postgres import PostgresServer
-    from pointsman.store.database import OWNER_ROLE, connect
-
-    try:
-        return connect(PostgresServer(Home()).url("pointsman", OWNER_ROLE))
-    except psycopg.OperationalError as error:
-        raise Failure(
-            "the decision store does not answer", hint="`pointsman up` starts it", code=Exit.NOT_RUNNING
-        ) from error

@@ -1,0 +1,192 @@
+"""`pointsman certify` and `pointsman certificates`, over a real store and over a folder of documents."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from pointsman.cli.errors import Failure
+from pointsman.cli.main import app
+from pointsman.decisions.certificate_store import demote
+from pointsman.decisions.commit import Committer
+from pointsman.decisions.engine import Engine, Submission
+from pointsman.decisions.queries import record_revision
+from pointsman.demo.generator import GeneratorSettings, generate
+from pointsman.demo.transactions import as_json_lines
+from pointsman.library import load
+from pointsman.store.database import connect
+
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
+pytestmark = pytest.mark.slow
+
+
+def pointsman(*arguments: object) -> tuple[int, str]:
+    """A command's exit code, and what it said on both streams."""
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    if isinstance(result.exception, Failure):
+        return result.exception.code, str(result.exception)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """The example, with certificates required and a promise that a few thousand events can keep."""
+    where = tmp_path_factory.mktemp("documents") / "fraud"
+    shutil.copytree(EXAMPLE, where)
+    document = yaml.safe_load((where / "graph.yaml").read_text())
+    document["spec"]["certificates"] = "Required"
+    for band in document["spec"]["bands"]:
+        if "promise" in band:
+            band["promise"]["maxError"] = "3%" if band["name"] == "approve" else "0.1%"
+    (where / "graph.yaml").write_text(yaml.safe_dump(document))
+    return where
+
+
+@pytest.fixture(scope="module")
+def transactions():
+    found = generate(GeneratorSettings(seed=77, days=2, customers=400, terminals=300))
+    return found.take(found.accepted())
+
+
+@pytest.fixture(scope="module")
+def events(transactions, folder) -> Path:
+    file = folder.parent / "events.jsonl"
+    file.write_bytes(b"\n".join(as_json_lines(transactions)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def labels(transactions, folder) -> Path:
+    file = folder.parent / "labels.csv"
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["id", "label"])
+        for id_, fraud in zip(transactions.transaction_id.tolist(), transactions.fraud.tolist(), strict=True):
+            writer.writerow([id_, str(fraud).lower()])
+    return file
+
+
+@pytest.fixture
+def key(tmp_path) -> Path:
+    assert pointsman("certificates", "keygen", tmp_path / "key.pem")[0] == 0
+    return tmp_path / "key.pem"
+
+
+@pytest.fixture
+def engine(folder, events, database_url, owner_url, monkeypatch):
+    """A graph in a store that has decided the events; commands find the store in their environment."""
+    monkeypatch.setenv("POINTSMAN_STORE_URL", database_url)
+    monkeypatch.setenv("POINTSMAN_STORE_OWNER_URL", owner_url)
+    library = load(folder)
+    resolved = library.graph.resolved
+    with connect(database_url) as connection:
+        connection.execute(
+            "INSERT INTO objects (kind, name, uid, generation, document) VALUES ('DecisionGraph', %s, %s, 1, %s::jsonb)",
+            (resolved.graph.name, resolved.graph_uid, orjson.dumps(resolved.graph.document()).decode()),
+        )
+        connection.commit()
+        record_revision(connection, resolved)
+    committer = Committer(database_url, graph_uid=resolved.graph_uid, stream_uid=resolved.stream_uid)
+    engine = Engine(library.graph, library._ports, committer, patience_seconds=5)
+    engine.open()
+    engine.serves(resolved.revision)
+    rows = [orjson.loads(line) for line in events.read_bytes().splitlines()]
+    for at in range(0, len(rows), 500):
+        engine.process([Submission(events=rows[at : at + 500], arrived=0.0, synchronous=False)])
+    yield engine
+    engine.close()
+
+
+def test_a_folder_is_certified_and_acts_from_then_on(folder, events, labels, key, tmp_path) -> None:
+    where = tmp_path / "fraud"
+    shutil.copytree(folder, where)
+    (event, *_) = [orjson.loads(line) for line in events.read_bytes().splitlines()]
+    assert load(where).decide([event])[0]["reasons"] == ["NoLiveCertificate"]
+    code, said = pointsman("certify", where, "--labels", labels, "--events", events, "--key", key)
+    assert code == 1, said
+    assert "1 certificates issued" in said
+    assert "freeze: needed: " in said
+    shutil.copy(tmp_path / "key.pub.pem", where / "certificates" / "risk.pem")
+    assert load(where).decide([event])[0]["outcome"] == "approve"
+    (file,) = (where / "certificates").glob("*.json")
+    assert pointsman("certificates", "verify", file, "--key", tmp_path / "key.pub.pem") == (0, f"{file}: holds\n")
+    file.write_text(re.sub(r'"labelled": \d+', '"labelled": 999999', file.read_text()))
+    assert pointsman("certificates", "verify", file, "--key", tmp_path / "key.pub.pem")[0] == 1
+    assert load(where).decide([event])[0]["outcome"] == "review"
+
+
+def test_decisions_of_the_store_are_certified_and_the_graph_acts(engine, labels, key, transactions) -> None:
+    def answer(name: str):
+        event = {
+            "transaction_id": name,
+            "occurred_at": "2026-03-03T10:00:00Z",
+            "amount": "12.50",
+            "card_id": "c",
+            "terminal_id": "t",
+            "card_account": "a",
+        }
+        return engine.process([Submission(events=[event], arrived=0.0, synchronous=False)])[0][0]
+
+    how = ("certify", "card-fraud", "--labels", labels, "--key", key, "--issuer", "ann")
+    code, said = pointsman(*how)
+    assert (code, "signed by no key that is valid here" in said) == (1, True)
+    assert pointsman("certificates", "trust", key.with_name("key.pub.pem"))[0] == 0
+    assert "0 certificates issued" in pointsman(*how, "--dry-run")[1]
+    assert answer("before")["outcome"] == "review"
+    code, said = pointsman(*how, "-o", "json")
+    found = orjson.loads(said)
+    assert (code, [each["certified"] for each in found["bands"]]) == (1, ["yes", "no"])
+    assert found["leftOut"]["ofAnotherScorer"] == 0
+    engine._certificates._due = 0.0
+    assert answer("after")["outcome"] == "approve"
+    (issued,) = found["certificates"]
+    assert "live" in pointsman("certificates", "list", "card-fraud")[1]
+    assert (
+        yaml.safe_load(pointsman("certificates", "show", "card-fraud", issued[:8])[1])["certificate"]["issuer"] == "ann"
+    )
+
+
+def test_a_demoted_band_is_certified_anew_and_another_person_re_arms_it(engine, labels, key, database_url) -> None:
+    pointsman("certificates", "trust", key.with_name("key.pub.pem"))
+    uid = engine.graph.resolved.graph_uid
+    what = {"segment": None, "certificate_id": None, "author": "monitor", "comment": "alarm"}
+    with connect(database_url) as connection:
+        demote(connection, uid, "approve", now=datetime.now(UTC), **what)
+        connection.commit()
+    how = ("certificates", "rearm", "card-fraud", "approve", "--author")
+    assert "certify it first" in pointsman(*how, "bob")[1]
+    pointsman("certify", "card-fraud", "--labels", labels, "--key", key, "--issuer", "ann")
+    assert "BandDemoted" in pointsman("certificates", "list", "card-fraud")[1]
+    assert "a second person" in pointsman(*how, "ann")[1]
+    assert pointsman(*how, "bob")[0] == 0
+    assert "live" in pointsman("certificates", "list", "card-fraud")[1]
+
+
+def test_labels_that_cannot_be_used_are_named(tmp_path, folder, events) -> None:
+    file = tmp_path / "labels.jsonl"
+    for rows, says in (
+        ('{"id": "a", "label": "perhaps"}', 'row 1: needs "id", and "label" that is true or false, not "perhaps"'),
+        ('{"id": "a", "label": true, "propensity": 2}', '"propensity" is above 0 and at most 1, not "2"'),
+        ('{"id": "a", "label": true}\n{"id": "a", "label": 0}', 'row 2: event "a" has another label in an earlier row'),
+        ('{"id": "a", "label": true}', "none of the labelled events has been decided by this scorer"),
+        ("", "holds no labels"),
+    ):
+        file.write_text(rows)
+        code, said = pointsman("certify", folder, "--labels", file, "--events", events, "--dry-run")
+        assert (code, says in said) == (1, True), said
+
+
+def test_a_segment_is_a_field_of_few_values(folder, events, labels) -> None:
+    how = ("certify", folder, "--labels", labels, "--events", events, "--dry-run", "--segment")
+    assert "is no field of the event: known are amount" in pointsman(*how, "event.country")[1]
+    assert '"event.amount" is a Decimal' in pointsman(*how, "event.amount")[1]
