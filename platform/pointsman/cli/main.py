@@ -10,6 +10,7 @@ import typer
 
 from pointsman import __version__
 from pointsman.cli import (
+    bands,
     cases,
     certificates,
     certify,
@@ -20,6 +21,7 @@ from pointsman.cli import (
     explaining,
     history,
     keys,
+    labels,
     lifecycle,
     lists,
     objects,
@@ -51,6 +53,8 @@ for name, group in (
     ("deadletters", deadletters),
     ("lists", lists),
     ("certificates", certificates),
+    ("labels", labels),
+    ("bands", bands),
     ("keys", keys),
     ("retention", retention),
     ("upgrade", upgrade),

@@ -5,6 +5,7 @@ MLflow's own client does the same; importing it takes longer than all of the tra
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,6 +72,30 @@ class Publisher:
         moved = {"name": name, "alias": alias, "version": version}
         self._ask("POST", f"{API}/registered-models/alias", moved)
         return version
+
+    def log_dataset(
+        self, name: str, *, digest: str, source: str, profile: Mapping[str, int], columns: Mapping[str, str]
+    ) -> str:
+        """Log a data set as the input of a run of its own, and return the run. `columns` are names with MLflow's types.
+
+        Raises PublishingFailed.
+        """
+        started = {"experiment_id": self._find_experiment(), "run_name": name, "start_time": _now()}
+        run = str(self._ask("POST", f"{API}/runs/create", started)["run"]["info"]["run_id"])
+        schema = {"mlflow_colspec": [{"name": column, "type": type_} for column, type_ in columns.items()]}
+        dataset = {
+            "name": name,
+            "digest": digest[:36],
+            "source_type": "local",
+            "source": json.dumps({"uri": source}),
+            "schema": json.dumps(schema),
+            "profile": json.dumps(dict(profile)),
+        }
+        tags = [{"key": "mlflow.data.context", "value": "training"}]
+        inputs = {"run_id": run, "datasets": [{"tags": tags, "dataset": dataset}]}
+        self._ask("POST", f"{API}/runs/log-inputs", inputs)
+        self._ask("POST", f"{API}/runs/update", {"run_id": run, "status": "FINISHED", "end_time": _now()})
+        return run
 
     def _find_experiment(self) -> str:
         made = self._ask(
