@@ -54,6 +54,7 @@ bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (hal
 	@$(BIN)/python -m pointsman_serving.triton.environment
 	@$(BIN)/python benchmarks/stream.py
 	@$(BIN)/python benchmarks/features.py
+	@$(BIN)/python benchmarks/monitors.py
 	@$(BIN)/python benchmarks/peers/run.py
 	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/kafka.py
 	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/reconcile.py

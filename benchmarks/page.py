@@ -40,7 +40,15 @@ def main() -> None:
     _picture("cpu.svg", peers, "cpu_us", title="Server CPU", unit="µs for one prediction or decision")
     _memory_picture(memory)
     (DOCS / "performance.md").write_text(
-        "\n".join([*_page(peers, stream, features, memory), *_kafka(kafka), *_operator(operator)]) + "\n"
+        "\n".join(
+            [
+                *_page(peers, stream, features, memory),
+                *_kafka(kafka),
+                *_monitors(_read("monitors")),
+                *_operator(operator),
+            ]
+        )
+        + "\n"
     )
 
 
@@ -132,6 +140,27 @@ def _kafka(kafka: dict[str, Any]) -> list[str]:
         "|---|---|---|",
         f"| **from Kafka** | {_whole(rates['kafka'])} | {_said(cpu['kafka'])} |",
         f"| over HTTP | {_whole(rates['http'])} | {_said(cpu['http'])} |",
+    ]
+
+
+def _monitors(monitors: dict[str, Any]) -> list[str]:
+    false = monitors["false_alarms"]
+    return [
+        "",
+        "## Monitors",
+        "",
+        f"Bands that keep a promise of {monitors['alpha']:.0%} exactly, a year of {false['labels']:,} audited labels each: "
+        f"{false['alarms']} of {false['runs']} were demoted by mistake ({false['share']:.1%}; promised is at most 5 %, ever). "
+        f"A label costs {monitors['label_us']:.2g} µs, the audit draw {monitors['audit_us_an_event']:.2g} µs an event. "
+        f"Simulated {monitors['date']} on a seed of its own.",
+        "",
+        "| the band's error | labels until it is demoted: median (quartiles) | within 1,000 |",
+        "|---|---|---|",
+        *(
+            f"| {each['error']} | {each['median']:,.0f} ({each['quarter']:,.0f} to {each['three_quarters']:,.0f}) | "
+            f"{each['within_1000']:.0%} |"
+            for each in monitors["found"]
+        ),
     ]
 
 

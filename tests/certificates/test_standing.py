@@ -85,7 +85,8 @@ def test_what_no_key_has_signed_is_said(of) -> None:
 def test_a_demoted_band_does_not_act_and_says_why(of, certificate) -> None:
     known = Known(certificates=[certificate()], demotions=[demotion()])
     standing = stand(of, known, NOW)
-    assert (standing.live, said(standing)) == (NOTHING_LIVE, [(None, "BandDemoted")])
+    assert standing.live == LiveBands(demoted=LiveBands(whole=frozenset({0})))
+    assert said(standing) == [(None, "BandDemoted")]
     assert standing.reports[0].message == "it was demoted by monitor: 4 of 700 audited items are wrong"
 
 
@@ -102,9 +103,11 @@ def test_a_demoted_segment_leaves_the_others_and_takes_the_whole(of, certificate
     segments = [certificate(segment=by_card("a")), certificate(segment=by_card("b"))]
     demoted = [demotion(segment="a")]
     assert stand(of, Known(certificates=segments, demotions=demoted), NOW).live == LiveBands(
-        by_segment={0: ("event.card_id", frozenset({"b"}))}
+        by_segment={0: ("event.card_id", frozenset({"b"}))},
+        demoted=LiveBands(by_segment={0: ("event.card_id", frozenset({"a"}))}),
     )
-    assert stand(of, Known(certificates=[certificate()], demotions=demoted), NOW).live == NOTHING_LIVE
+    whole = stand(of, Known(certificates=[certificate()], demotions=demoted), NOW).live
+    assert whole == LiveBands(demoted=LiveBands(whole=frozenset({0})))
 
 
 def test_rows_are_covered_by_band_and_segment() -> None:

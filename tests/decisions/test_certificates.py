@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pointsman.api.decision_graph import Audit
+from pointsman.api.meta import Percent
 from pointsman.certificates.document import BandCertificate, Segment, SignedCertificate
 from pointsman.certificates.promise import promises
 from pointsman.decisions import certificate_store
 from pointsman.decisions.certificate_store import CertificateReader, CertificateRefused
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Engine
+from pointsman.decisions.queries import record_revision
 from pointsman.graphs.compile import compile_graph
 from pointsman.graphs.resolve import ResolvedGraph, resolve
 from pointsman.ledger.verify import verify
+from pointsman.monitoring.store import watched
+from pointsman.reviews import queue, verdicts
+from pointsman.reviews.verdicts import Said
 from pointsman.store.database import connect
 
 NOW = datetime.now(UTC)
@@ -119,7 +125,7 @@ def test_a_band_acts_from_the_batch_after_its_certificate_and_no_more_when_it_is
     assert decided() == ("approve", [])
     assert [each.reason.value for each in engine.bands()] == ["CertificatesLive", "NoLiveCertificate"]
     demote(connection, uid)
-    assert decided() == ("review", ["NoLiveCertificate"])
+    assert decided() == ("review", ["BandDemoted"])
     assert engine.bands()[0].message == "it was demoted by monitor: alarm"
 
 
@@ -230,3 +236,31 @@ def test_a_segment_is_demoted_alone(connection, resolved, uid) -> None:
 def test_the_application_can_neither_rewrite_a_certificate_nor_let_a_key_sign(connection, statement) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)
+
+
+def test_a_monitor_that_alarms_demotes_the_band_until_it_is_certified_anew_and_rearmed_by_a_second_person(
+    engine, submit, event, connection, resolved, library, uid
+) -> None:
+    seen = but(resolved, audit=Audit(sample=Percent("100%")))
+    record_revision(connection, seen)
+    engine.serves(seen.revision)
+    engine.switch(compile_graph(seen, library._ports), library._ports)
+    certificate_store.issue(connection, [certificate(resolved)])
+    audited = [submit(engine, [event()])[0] for _ in range(4)]
+    assert {(each["outcome"], each["reasons"]) for each in audited} == {("approve", ("AuditSample",))}
+    later = NOW + timedelta(minutes=1)
+    for each in audited:
+        item = UUID(each["decision"])
+        queue.claim(connection, item, "ann", lease=timedelta(hours=1), now=later)
+        said = Said(verdict="fraud", reason="seen", reviewer="ann")
+        verdicts.decide(connection, item, said, whole_case=False, now=later)
+    assert submit(engine, [event()])[0]["reasons"] == ("BandDemoted",)
+    (monitor,) = watched(connection, uid)
+    assert monitor.alarmed_at == later
+    certificate_store.issue(connection, [certificate(resolved, issued=NOW + timedelta(minutes=2))])
+    with pytest.raises(CertificateRefused, match="a second person re-arms it"):
+        rearm(connection, uid, "ann")
+    assert submit(engine, [event()])[0]["outcome"] == "review"
+    rearm(connection, uid, "bob")
+    assert submit(engine, [event()])[0]["outcome"] == "approve"
+    assert verify(connection).holds

@@ -15,10 +15,14 @@ from pointsman.columns import Column
 
 @dataclass(frozen=True, kw_only=True)
 class LiveBands:
-    """Bands by their position in the graph. `by_segment` holds a column, and the segments that have live certificates."""
+    """Bands by their position in the graph. `by_segment` holds a column, and the segments that have live certificates.
+
+    `demoted` are those that a certificate would cover, had they not been demoted.
+    """
 
     whole: frozenset[int] = frozenset()
     by_segment: Mapping[int, tuple[str, frozenset[str]]] = field(default_factory=lambda: MappingProxyType({}))
+    demoted: LiveBands | None = None
 
     def covers(self, band: npt.NDArray[np.intp], columns: Mapping[str, Column]) -> npt.NDArray[np.bool_]:
         """Which rows, placed in these bands (-1: in none), lie where a certificate is live."""

@@ -60,30 +60,45 @@ class Standing:
 
 def stand(promises: Sequence[Promised], known: Known, now: datetime) -> Standing:
     """What is live at `now` for a revision with these promises."""
-    whole, by_segment, reports = set[int](), dict[int, tuple[str, frozenset[str]]](), list[BandReport]()
+    live, demoted, reports = _Places(), _Places(), list[BandReport]()
     expiries = list[datetime]()
     for band in promises:
         chosen = _certificates(band, known)
         if not chosen:
             reports.append(_missing(band, known))
             continue
-        values = set[str]()
         for each in chosen:
             report = _report(each, known, now)
             reports.append(report)
-            if not report.live:
-                continue
-            expiries.append(each.expires)
-            if each.segment is None:
-                whole.add(band.position)
-            else:
-                values.add(each.segment.value)
-                by_segment[band.position] = (each.segment.field, frozenset(values))
+            if report.reason is Reason.BandDemoted:
+                demoted.add(band.position, each)
+            elif report.live:
+                expiries.append(each.expires)
+                live.add(band.position, each)
     return Standing(
-        live=LiveBands(whole=frozenset(whole), by_segment=by_segment),
+        live=live.bands(demoted.bands() if demoted.whole or demoted.by_segment else None),
         reports=tuple(reports),
         until=min(expiries, default=None),
     )
+
+
+class _Places:
+    """Where certificates of one standing lie: whole bands, and segments of bands."""
+
+    def __init__(self) -> None:
+        self.whole = set[int]()
+        self.by_segment = dict[int, tuple[str, frozenset[str]]]()
+
+    def add(self, position: int, certificate: BandCertificate) -> None:
+        segment = certificate.segment
+        if segment is None:
+            self.whole.add(position)
+        else:
+            _, values = self.by_segment.get(position, ("", frozenset()))
+            self.by_segment[position] = (segment.field, values | {segment.value})
+
+    def bands(self, demoted: LiveBands | None = None) -> LiveBands:
+        return LiveBands(whole=frozenset(self.whole), by_segment=self.by_segment, demoted=demoted)
 
 
 def _certificates(band: Promised, known: Known) -> list[BandCertificate]:

@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from pointsman.actions.effects import State
 from pointsman.console.store import Connection, Graph
+from pointsman.monitoring.monitor import Monitor
 from pointsman.reviews.queue import Item
 
 HEADS = """
@@ -31,6 +32,14 @@ OUTBOX = "SELECT target, state, count(*) FROM outbox GROUP BY 1, 2"
 OLDEST = """
 SELECT target, extract(epoch FROM now() - min(created_at)) FROM outbox
 WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated') GROUP BY 1
+"""
+MONITORS = """
+SELECT o.name, m.band, m.segment, m.wrong, m.labelled, m.alpha, m.sums FROM monitors m JOIN objects o ON o.uid = m.graph_uid
+"""
+DEMOTED = """
+SELECT o.name, e.band, e.segment, e.change = 'demoted' FROM (
+    SELECT DISTINCT ON (graph_uid, band, segment) * FROM certificate_events ORDER BY graph_uid, band, segment, seq DESC) e
+JOIN objects o ON o.uid = e.graph_uid
 """
 LEDGER = "SELECT size, size - coalesce((SELECT max(index) + 1 FROM ledger), 0) FROM ledger_head"
 
@@ -63,6 +72,7 @@ class StoreFigures(Collector):
             letters.add_metric([graph, state, reason], count)
         yield letters
         yield from self._outbox()
+        yield from self._monitors()
         size = GaugeMetricFamily("pointsman_ledger_leaves", "Leaves of the ledger.")
         missing = GaugeMetricFamily("pointsman_ledger_missing_leaves", "Leaves that its head counts and it lacks.")
         for leaves, lacking in self._connection.execute(LEDGER).fetchall():
@@ -85,6 +95,23 @@ class StoreFigures(Collector):
         for target in targets:
             oldest.add_metric([target], ages.get(target, 0.0))
         yield from (outbox, oldest)
+
+    def _monitors(self) -> Iterator[Metric]:
+        """Of each band, or segment of one, whose audited labels are watched, or that was ever demoted."""
+        labels = ["graph", "band", "segment"]
+        labelled = GaugeMetricFamily("pointsman_monitor_labels", "Audited labels heard.", labels=labels)
+        wrong = GaugeMetricFamily("pointsman_monitor_wrong", "Of those, labels of wrong decisions.", labels=labels)
+        evidence = GaugeMetricFamily("pointsman_monitor_evidence", "Evidence against the promise.", labels=labels)
+        for graph, band, segment, wrong_, labelled_, alpha, sums in self._connection.execute(MONITORS).fetchall():
+            monitor = Monitor(alpha=alpha, wrong=wrong_, labelled=labelled_, sums=tuple(sums))
+            place = [graph, band, segment]
+            labelled.add_metric(place, labelled_)
+            wrong.add_metric(place, wrong_)
+            evidence.add_metric(place, monitor.evidence)
+        demoted = GaugeMetricFamily("pointsman_band_demoted", "1 where a band is demoted.", labels=labels)
+        for graph, band, segment, is_demoted in self._connection.execute(DEMOTED).fetchall():
+            demoted.add_metric([graph, band, segment or ""], int(is_demoted))
+        yield from (labelled, wrong, evidence, demoted)
 
     def _reviews(self) -> Iterator[Metric]:
         figures = (

@@ -231,7 +231,9 @@ def triage(
     forced = list(evaluation.why)
     forced.append((Reason.DeadlineMissed, overdue & automatic))
     if graph.certificates_required:
-        forced.append((Reason.NoLiveCertificate, automatic & ~live.covers(band, evaluation.columns)))
+        uncovered = automatic & ~live.covers(band, evaluation.columns)
+        demoted = uncovered & (live.demoted or NOTHING_LIVE).covers(band, evaluation.columns)
+        forced += [(Reason.BandDemoted, demoted), (Reason.NoLiveCertificate, uncovered & ~demoted)]
     gated = np.array(
         [any(graph.actions[name].needs_approval for name in names) for names in graph.band_actions] + [False]
     )
