@@ -299,10 +299,14 @@ def test_a_name_is_resolved_once_and_still_named_to_the_server(call, misbehaving
     assert (address.ip, address.host_header, asked) == ("127.0.0.1", f"localhost:{port}", ["localhost"])
 
 
-def test_a_name_without_an_address_may_have_one_later(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("code", "is_unknown"), [(socket.EAI_NONAME, True), (socket.EAI_AGAIN, False)])
+def test_a_name_without_an_address_may_have_one_later(
+    code: int, is_unknown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*rest: object, **more: object) -> list:
-        raise socket.gaierror(-2, "unknown")
+        raise socket.gaierror(code, "unknown")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(NameNotResolved):
+    with pytest.raises(NameNotResolved) as refused:
         resolve("https://bank.example/")
+    assert refused.value.name_is_unknown is is_unknown

@@ -444,16 +444,21 @@ def test_of_each_target_it_is_told_whether_it_answers_and_which_secrets_are_miss
     nameless = document("http://nobody.invalid", name="nameless")
     dispatchers.write(document(stopped_accounts.url), broken, nameless, controlPort=0)
     of = seen()
-    nothing = {"answers": False, "missingSecrets": ["accounts-token/token"], "budgetLeft": None}
+    nothing = {
+        "answers": False, "nameIsUnknown": False, "missingSecrets": ["accounts-token/token"], "budgetLeft": None,
+    }  # fmt: skip
     silent = nothing | {"cause": "connection refused", "held": "SecretNotFound"}
     until(lambda: of() == silent, lambda: f"silent, without its secret; it is {of()}")
     assert of("broken")["cause"].startswith("it cannot be used: invalid: spec.operations")
-    unknown = nothing | {"cause": 'target: cannot be resolved: "nobody.invalid"', "held": "TargetUnreachable"}
+    nowhere = {"cause": 'target: cannot be resolved: "nobody.invalid"', "nameIsUnknown": True}
+    unknown = nothing | nowhere | {"held": "TargetUnreachable"}
     until(lambda: of("nameless") == unknown, lambda: f"without an address; it is {of('nameless')}")
     table.add()
     dispatchers.token.write_text(right)
     stopped_accounts.start()
-    good = {"answers": True, "cause": "", "missingSecrets": [], "budgetLeft": None, "held": None}
+    good = {
+        "answers": True, "cause": "", "nameIsUnknown": False, "missingSecrets": [], "budgetLeft": None, "held": None,
+    }  # fmt: skip
     until(lambda: of() == good, lambda: f"all is well; it is {of()}")
     until(lambda: table.states() == {"observed": 1}, "the action is carried out, without a restart")
 

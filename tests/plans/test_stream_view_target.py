@@ -10,6 +10,7 @@ import pytest
 
 from pointsman.actions import plan as target_plan
 from pointsman.actions.report import TargetReport
+from pointsman.api.action_target import ActionTarget
 from pointsman.api.conditions import find
 from pointsman.api.documents import load
 from pointsman.api.event_stream import EventStream
@@ -39,6 +40,13 @@ TARGET = target_plan.Observed(
     approvals_here=False,
 )
 SILENT = TargetReport(answers=False, cause="connection refused")
+NAMELESS = TargetReport(answers=False, cause='target: cannot be resolved: "bank"', name_is_unknown=True)
+ELSEWHERE = ActionTarget.model_validate(
+    {
+        **(document := KINDS["ActionTarget"].document()),
+        "spec": {**document["spec"], "serviceRef": None, "url": "https://bank"},
+    }
+)
 
 
 def ready(told: Told) -> tuple[str, str, str]:
@@ -146,6 +154,8 @@ def test_a_view_needs_its_stream_and_says_which() -> None:
         ({"report": TargetReport()}, ("Unknown", "Progressing")),
         ({"report": SILENT, "starting": True}, ("Unknown", "Progressing")),
         ({"report": SILENT}, ("False", "TargetUnreachable")),
+        ({"report": NAMELESS}, ("False", "ServiceNotFound")),
+        ({"report": NAMELESS, "target": ELSEWHERE}, ("False", "TargetUnreachable")),
         ({"report": TargetReport(answers=True, held="BudgetExhausted")}, ("True", "Ready")),
     ],
     ids=[
@@ -156,11 +166,18 @@ def test_a_view_needs_its_stream_and_says_which() -> None:
         "one that nobody has looked at is waited for",
         "one that is being started is waited for",
         "one that is silent is not ready",
+        "one whose Service nobody can find is without it",
+        "one whose own address nobody can find does not answer",
         "one whose budget is spent is still ready",
     ],
 )
 def test_a_target(changes: Any, expected: tuple[str, str]) -> None:
     assert ready(target_plan.decide(replace(TARGET, **changes)))[:2] == expected
+
+
+def test_a_missing_service_is_named() -> None:
+    told = target_plan.decide(replace(TARGET, report=NAMELESS))
+    assert ready(told)[2] == 'spec.serviceRef: there is no Service "accounts": actions wait until it is applied'
 
 
 def test_a_missing_secret_is_named() -> None:

@@ -11,13 +11,22 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+UNKNOWN = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
+"""What a look-up ends with where the name is not there"""
+
 
 class AddressRefused(Exception):
     """The base URL cannot be a target's; asking again changes nothing."""
 
 
 class NameNotResolved(Exception):
-    """The host's name has no address now; it may have one later."""
+    """The host's name has no address now; it may have one later. `name_is_unknown` where a name server says that there is no such
+    name, and not that it cannot tell.
+    """
+
+    def __init__(self, message: str, *, name_is_unknown: bool) -> None:
+        super().__init__(message)
+        self.name_is_unknown = name_is_unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +60,8 @@ def resolve(url: str) -> Address:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise NameNotResolved(f'target: cannot be resolved: "{host}"') from error
+        name_is_unknown = error.errno in UNKNOWN
+        raise NameNotResolved(f'target: cannot be resolved: "{host}"', name_is_unknown=name_is_unknown) from error
     ip = str(found[0][4][0])
     _check(ip, host)
     return Address(scheme=scheme, ip=ip, port=port, host=host, prefix=parts.path.rstrip("/").encode("ascii"))

@@ -14,10 +14,14 @@ SILENT_SECONDS, LISTENING_SECONDS = 1.0, 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What one look brought: the address behind the URL, None where there is none, and why nobody listens there."""
+    """What one look brought: the address behind the URL, None where there is none, and why nobody listens there.
+
+    `name_is_unknown` where nothing has the name.
+    """
 
     address: Address | None = None
     cause: str = ""
+    name_is_unknown: bool = False
 
     @property
     def listens(self) -> bool:
@@ -34,7 +38,9 @@ async def look(url: str) -> Look:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             address = await asyncio.to_thread(resolve, url)
-    except (AddressRefused, NameNotResolved) as error:
+    except NameNotResolved as error:
+        return Look(cause=str(error), name_is_unknown=error.name_is_unknown)
+    except AddressRefused as error:
         return Look(cause=str(error))
     except TimeoutError:
         return Look(cause=f'target: no name server answers within {PATIENCE_SECONDS:.0f} s: "{url}"')

@@ -67,6 +67,9 @@ def it_is_reachable(observed: Observed) -> Condition:
     if report is None or report.answers is None or observed.starting:
         message = f'nothing has answered at "{url}" yet'
         return Condition(type="Reachable", status="Unknown", reason=Reason.Progressing, message=message)
+    if service is not None and report.name_is_unknown:
+        message = f'spec.serviceRef: there is no Service "{service.name}": actions wait until it is applied'
+        return Condition(type="Reachable", status="False", reason=Reason.ServiceNotFound, message=message)
     message = f'nothing answers at "{url}": {report.cause}: actions wait until it does'
     return Condition(type="Reachable", status="False", reason=Reason.TargetUnreachable, message=message)
 

@@ -25,6 +25,8 @@ class TargetReport(_Told):
     """Whether a connection can be made to it; None before anybody has looked."""
     cause: str = ""
     """Why it does not answer, or why it cannot be used at all; the same words for the same cause."""
+    name_is_unknown: bool = False
+    """Whether nothing has the name in its URL."""
     missing_secrets: tuple[str, ...] = ()
     """`name/key` of each secret that is not there or cannot be used."""
     budget_left: int | None = None

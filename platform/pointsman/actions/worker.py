@@ -105,6 +105,7 @@ class Worker:
         return TargetReport(
             answers=None if self._look is None else self._look.listens,
             cause="" if self._look is None else self._look.cause,
+            name_is_unknown=self._look is not None and self._look.name_is_unknown,
             missing_secrets=tuple(missing_secrets(self.registered.target, self._settings.file.secrets_folder)),
             budget_left=self._budget_left,
             held=self.held,
