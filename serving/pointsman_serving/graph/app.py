@@ -142,31 +142,16 @@ class GraphApp:
 
     async def _ready(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
         state = self._host.readiness()
-        refused = state.refused
-        body = {
-            "ready": state.ready,
-            "revision": state.revision,
-            "reason": state.reason,
-            "message": state.message,
-            "standby": state.standby,
-            "probed": state.probed,
-            "refused": None if refused is None else {"revision": refused.revision, "message": str(refused)},
-            "models": {
-                node: {"deployment": each.deployment, "version": each.version, "digest": each.digest}
-                for node, each in state.models.items()
-            },
-            "bands": [each.model_dump(mode="json", by_alias=True) for each in state.bands],
-            "source": None if state.source is None else state.source.model_dump(mode="json", by_alias=True),
-        }
+        body = state.document()
         if scope.get("server"):
             body["listens"] = "{}:{}".format(*scope["server"])
         return (200 if state.ready else 503), body
 
     async def _stats(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
-        return 200, self._host.stats()
+        return 200, self._host.moment().stats()
 
     async def _metrics(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
-        return 200, exposition(self._host.observed(self._requests.copy()))
+        return 200, exposition(self._host.moment().observed(self._requests.copy()))
 
     async def _check_key(self, scope: Scope) -> None:
         keyring = self._host.keyring

@@ -13,9 +13,7 @@ import gc
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 import structlog
@@ -28,11 +26,10 @@ from pointsman.decisions.queries import record_revision, recorded_revision
 from pointsman.decisions.turns import Turn, take_turn
 from pointsman.governance.keyring import Keyring
 from pointsman.governance.keys import Key, all_keys
-from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
-from pointsman.ingest.report import SourceReport
+from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.store.database import connect
 from pointsman_serving.graph.config import HostConfig
-from pointsman_serving.graph.metrics import Observed
+from pointsman_serving.graph.described import Moment, Readiness, Standing
 from pointsman_serving.graph.model_files import ModelFiles
 from pointsman_serving.graph.queue import DecisionQueue, Overloaded
 from pointsman_serving.graph.revision import Prepared, RevisionRefused, prepare
@@ -57,31 +54,6 @@ T = TypeVar("T")
 
 class ReviewQueueFull(Exception):
     """People have more open items than the graph allows: nothing more is taken in until some are decided."""
-
-
-class Standing(StrEnum):
-    """What a host is to its graph."""
-
-    STARTING = "Starting"
-    STANDBY = "Standby"
-    SERVING = "Serving"
-    TAKEN_OVER = "TakenOver"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Readiness:
-    """Whether a decision would be made now, by which revision, and if not, why."""
-
-    ready: bool
-    revision: str
-    reason: str
-    message: str
-    standby: bool
-    probed: bool
-    refused: RevisionRefused | None
-    models: Mapping[str, ResolvedModel]
-    source: SourceReport | None
-    bands: tuple[BandReport, ...]
 
 
 class GraphHost:
@@ -196,52 +168,25 @@ class GraphHost:
 
     def readiness(self) -> Readiness:
         """What the ready check answers."""
-        reason, message = self._trouble or ("Ready", "")
-        serves = self.config.resolved if self._prepared is None else self._prepared.resolved
-        return Readiness(
-            ready=self._trouble is None,
-            revision=serves.revision,
-            reason=reason,
-            message=message,
-            standby=self._standing is Standing.STANDBY,
-            probed=self._prepared is not None,
-            refused=self._refused,
-            models=serves.models,
-            source=None if self._source is None else self._source.report(),
-            bands=self._bands,
-        )
+        return self.moment().readiness()
 
-    def stats(self) -> dict[str, Any]:
-        """Counters and the seconds each step has taken since the start."""
-        stats = self._ready_engine.stats
-        return {
-            "revision": self.readiness().revision,
-            "decided": stats.decided,
-            "batches": stats.batches,
-            "overdue": stats.overdue,
-            "pending": self._queue.pending,
-            "steps": {
-                step: {"seconds": seconds, "rows": stats.rows[step]} for step, seconds in stats.seconds.copy().items()
-            },
-        }
-
-    def observed(self, requests: Mapping[tuple[int, str], int]) -> Observed:
-        """What metrics are made of; `requests` are those that the ingress has answered, by status and reason."""
-        state, prepared = self.readiness(), self._prepared
-        return Observed(
+    def moment(self) -> Moment:
+        """What there is to tell of this host now."""
+        prepared, engine = self._prepared, self._engine
+        return Moment(
             graph=self.name,
-            ready=state.ready,
-            reason=state.reason,
-            revision=state.revision,
+            standing=self._standing,
+            trouble=self._trouble,
+            refused=self._refused,
+            serves=self.config.resolved if prepared is None else prepared.resolved,
+            prepared=prepared,
+            engine=engine,
             pending=self._queue.pending,
             waiting=self._queue.waiting,
             open_reviews=self._open_reviews,
             store_answers=self._store_answers,
-            requests=requests,
-            stats=None if self._engine is None else self._engine.stats,
-            compiled=None if prepared is None else prepared.loaded.compiled,
-            ports={} if prepared is None else prepared.loaded.ports,
-            source=state.source,
+            source=None if self._source is None else self._source.report(),
+            bands=self._bands,
         )
 
     @property
@@ -525,4 +470,4 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-__all__ = ["GraphHost", "Overloaded", "Readiness", "ReviewQueueFull", "Standing", "settle_interpreter"]
+__all__ = ["GraphHost", "Overloaded", "ReviewQueueFull", "settle_interpreter"]
