@@ -11,7 +11,7 @@ import pytest
 from harness import yours
 from harness.audit import Audit
 from harness.cluster import Cluster
-from harness.graphs import GRAPH, OURS, decided, documents, says
+from harness.graphs import GRAPH, OURS, decided, documents, said, says
 from harness.neighbours import Neighbours
 from harness.waiting import wait_for
 
@@ -58,3 +58,29 @@ def test_everything_is_written_once_a_restart_writes_nothing_and_nothing_outlive
             for each in simulated.list(kind, namespace, OURS)
         ]
         wait_for("nothing is left", lambda: left() == [], seconds=60)
+
+
+def test_what_a_host_tells_of_its_decisions_is_written_once_each_time_that_it_differs(
+    simulated: Cluster, graphs_operator: Callable[..., Any], played: Neighbours, namespace: str
+) -> None:
+    audit = Audit(simulated)
+    simulated.apply(*documents(namespace))
+    with graphs_operator(POINTSMAN_RESYNC_SECONDS="1") as operator:
+        host, revision = decided(simulated, namespace, played)
+
+        def told(percent: int, newest: str) -> list[str]:
+            """Let the host tell this; what was written until all was looked at often enough afterwards."""
+            begun = audit.now()
+            activity = {"automaticPercent": percent, "newestEvents": {"card-activity": newest}}
+            played.decides(namespace, host, revision, activity=activity)
+            wait_for("the graph says it", lambda: status("decisiongraph", GRAPH).get("automaticShare") == f"{percent}%")
+            wait_for("the view says it", lambda: status("featureview", "card-activity").get("freshness") == newest)
+            before = operator.reconciled()
+            wait_for("all is looked at again", lambda: operator.reconciled() > before + 10, seconds=60)
+            return sorted(f"{each.resource} {each.name}" for each in audit.since(begun) if each.namespace == namespace)
+
+        status = lambda kind, name: said(simulated, namespace, kind, name)["status"]  # noqa: E731
+        graph, view = f"decisiongraphs/status {GRAPH}", "featureviews/status card-activity"
+        assert told(86, "2026-03-02T10:00:00Z") == [graph, view]
+        assert told(87, "2026-03-02T10:00:00Z") == [graph]
+        assert told(87, "2026-03-02T10:10:00Z") == [view]

@@ -214,6 +214,9 @@ def test_it_decides_once_everything_is_ready_and_can_explain_it(running: Running
     explained = running.client.explain("DecisionGraph", "card-fraud")
     assert (explained["tree"]["state"], explained["reason"]) == ("Ready True: Ready", "Ready")
     assert "process graph-card-fraud" in [each["what"] for each in explained["tree"]["below"]]
+    running.until(lambda: running.client.get("DecisionGraph", "card-fraud")["status"].get("automaticShare"))
+    view = lambda: running.client.get("FeatureView", "card-activity")["status"]  # noqa: E731
+    running.until(lambda: view().get("freshness") == "2026-11-03T12:00:00Z")
 
 
 def test_a_topic_is_decided_though_store_host_and_broker_are_killed_meanwhile(running: Running, kafka: Broker) -> None:

@@ -1,13 +1,14 @@
-"""What the hosts in a cluster say of the sources that they read, by graph."""
+"""What the hosts in a cluster say of the sources that they read and of their decisions, by graph."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 from pointsman.api.reasons import Reason
+from pointsman.graphs.activity import QUIET, Activity
 from pointsman.ingest.report import SourceReport
 from pointsman_operator import names
-from pointsman_operator.graphs.observe import sources
+from pointsman_operator.graphs.observe import activities, sources
 from pointsman_operator.graphs.seen import Answer, SeenNamespace
 from pointsman_operator.seen import DEPLOYMENT, RAY_SERVICE, Kind, Raw
 
@@ -43,3 +44,14 @@ def test_the_host_that_reads_speaks_for_its_graph_and_one_that_stands_by_does_no
 
 def test_a_host_that_decides_nothing_says_nothing_of_its_source() -> None:
     assert sources(seen(old=Answer(status=503, body={"source": READ}), other=Answer(cause="no answer"))) == {}
+
+
+def test_the_host_that_decides_speaks_for_its_graph_and_one_that_stands_by_does_not() -> None:
+    said = activities(
+        seen(
+            old=Answer(status=200, body={"standby": False, "activity": {"automaticPercent": 87}}),
+            new=Answer(status=200, body={"standby": True, "activity": {"automaticPercent": None}}),
+            other=Answer(status=200, body={}),  # of a release that tells nothing
+        )
+    )
+    assert said == {"fraud": Activity(automatic_percent=87), "content": QUIET}

@@ -11,6 +11,8 @@ from harness.town import DIGESTS, GRAPH, Town, deployment, waiting_pod
 from pointsman_operator.graphs.seen import Answer
 from pointsman_operator.seen import Installed
 
+VIEW = ("FeatureView", "card-activity")
+
 
 @pytest.fixture
 def town() -> Town:
@@ -54,6 +56,25 @@ def test_nothing_runs_before_the_store_is_prepared_and_the_reason_of_its_job_is_
 def test_a_deciding_graph_is_steady_and_a_restarted_operator_that_has_heard_nothing_writes_nothing(
     deciding: Town,
 ) -> None:
+    deciding.hosts, deciding.dispatcher = {}, None
+    assert deciding.step() == 0
+
+
+def test_what_the_host_tells_of_its_decisions_is_said_and_stands_while_the_host_is_silent(deciding: Town) -> None:
+    def said() -> tuple[str, str]:
+        graph, view = (deciding.objects[key]["status"] for key in (("DecisionGraph", GRAPH), VIEW))
+        return graph["automaticShare"], view["freshness"]
+
+    [host] = deciding.made("RayService")
+    activity = {"automaticPercent": 87, "newestEvents": {"card-activity": "2026-03-02T10:00:00Z"}}
+    deciding.decides(host, activity=activity)
+    assert deciding.step() == 2
+    assert said() == ("87%", "2026-03-02T10:00:00Z")
+    assert deciding.step() == 0
+
+    deciding.hosts[host] = Answer(status=503, body={"ready": False, "reason": "DatabaseUnreachable", "message": "away"})
+    deciding.settle()
+    assert said() == ("87%", "2026-03-02T10:00:00Z")
     deciding.hosts, deciding.dispatcher = {}, None
     assert deciding.step() == 0
 

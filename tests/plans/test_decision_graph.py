@@ -58,6 +58,12 @@ def condition(observed: Observed, type_: str = "Ready") -> Condition:
     return found
 
 
+def test_the_share_of_automatic_decisions_is_said_while_the_host_decides() -> None:
+    share = lambda **changes: decide(but(host=host(**changes))).told.fields["automaticShare"]  # noqa: E731
+    assert [share(), share(automatic_percent=0), share(automatic_percent=87)] == [None, "0%", "87%"]
+    assert share(automatic_percent=87, answering=False) is None
+
+
 def said(observed: Observed, type_: str = "Ready") -> tuple[str, str]:
     found = condition(observed, type_)
     return found.status, found.reason.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,25 @@ def test_a_view_needs_its_stream_and_says_which() -> None:
     assert ready(told) == ("False", "StreamNotFound", 'EventStream "transactions" does not exist: apply it')
     assert ready(view_plan.decide(replace(VIEW, broken="spec.entity: no")))[:2] == ("False", "InvalidSpec")
     assert ready(view_plan.decide(VIEW))[0] == "True"
+
+
+@pytest.mark.parametrize(
+    ("newest", "known", "freshness"),
+    [
+        (None, None, None),
+        (datetime(2026, 3, 2, 10, tzinfo=UTC), None, "2026-03-02T10:00:00Z"),
+        (datetime(2026, 3, 2, 10, tzinfo=UTC), "2026-03-02T09:50:00Z", "2026-03-02T10:00:00Z"),
+        (None, "2026-03-02T09:50:00Z", "2026-03-02T09:50:00Z"),
+    ],
+    ids=[
+        "nothing is said of a view that has heard nothing",
+        "what a host tells is said",
+        "what a host tells stands instead of what was said before",
+        "what was said before stands while no host tells anything",
+    ],
+)
+def test_how_fresh_a_view_is(newest: datetime | None, known: str | None, freshness: str | None) -> None:
+    assert view_plan.decide(replace(VIEW, newest=newest, known=known)).fields["freshness"] == freshness
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 
 from pointsman.decisions.engine import Answer, Fenced
+from pointsman.graphs.activity import QUIET
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.library import load
 from pointsman.store.database import connect
@@ -109,6 +111,21 @@ def test_a_host_that_stands_by_takes_over_with_the_first_request_and_the_other_s
                 await decided(a)
             assert (a.readiness().ready, a.readiness().reason) == (False, "HostFailed")
             assert a.failure() is None  # Serve must not start it anew for that
+
+    run(test)
+
+
+def test_a_host_that_decides_tells_how_much_was_automatic_and_how_far_its_views_are(config) -> None:
+    async def test() -> None:
+        async with hosts(config("a"), config("b", standby=True)) as (a, b):
+            assert a.readiness().activity == QUIET
+            await decided(a, 3)
+            activity = a.readiness().activity
+            assert activity.automatic_percent in {0, 100}
+            assert set(activity.newest_events.values()) == {datetime(2026, 3, 2, 10, tzinfo=UTC)}
+            assert activity.newest_events.keys() == {view.metadata.name for view in a.config.resolved.views}
+            await until(lambda: b.readiness().ready)
+            assert b.readiness().activity == QUIET
 
     run(test)
 

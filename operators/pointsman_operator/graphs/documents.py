@@ -28,6 +28,11 @@ class Documents(GraphDocuments):
     raw: Mapping[Key, Raw]
     broken: Mapping[Key, Unreadable]
 
+    def status(self, kind: str, name: str) -> Raw:
+        """What a document said of itself before."""
+        found: Raw = self.raw[kind, name].get("status") or {}
+        return found
+
 
 def read(seen: SeenNamespace) -> Documents:
     """All documents of a namespace. What is on its way out is there no more."""

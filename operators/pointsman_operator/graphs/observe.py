@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from pointsman.api.reasons import Reason
 from pointsman.certificates.report import BandReport
 from pointsman.deployments.plan import Unresolved
 from pointsman.graphs import pod
+from pointsman.graphs.activity import Activity
 from pointsman.graphs.plan import HostState
 from pointsman.graphs.references import Placement
 from pointsman.graphs.resolve import ResolvedModel
@@ -142,13 +143,25 @@ def draining(status: Raw) -> dict[str, datetime]:
 
 def sources(seen: SeenNamespace) -> dict[str, SourceReport | None]:
     """By graph, what the host that reads its stream's source says of it. Hosts that stand by say nothing."""
-    said = dict[str, SourceReport | None]()
+    return {graph: SourceReport.model_validate(body["source"]) for graph, body in _deciding(seen) if body.get("source")}
+
+
+def activities(seen: SeenNamespace) -> dict[str, Activity]:
+    """By graph, what the host that decides says of its decisions. Hosts that stand by say nothing."""
+    return {graph: _activity(body) for graph, body in _deciding(seen) if not body.get("standby")}
+
+
+def _activity(body: Mapping[str, Any]) -> Activity:
+    return Activity.model_validate(body.get("activity") or {})
+
+
+def _deciding(seen: SeenNamespace) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The graph and the answer of every host that is ready."""
     for kind in (RAY_SERVICE, DEPLOYMENT):
         for raw in seen.of(kind):
             answer, graph = seen.hosts.get(raw["metadata"]["name"]), raw["metadata"].get("labels", {}).get(names.GRAPH)
-            if answer is not None and answer.status == 200 and graph is not None and answer.body.get("source"):
-                said[graph] = SourceReport.model_validate(answer.body["source"])
-    return said
+            if answer is not None and answer.status == 200 and graph is not None:
+                yield graph, answer.body
 
 
 def _host(graph: DecisionGraph, shape: str, seen: SeenNamespace, status: Raw) -> HostState:
@@ -195,6 +208,7 @@ def _heard(state: HostState, answer: Answer, *, known: Any) -> HostState:
         reason=None if is_ready else reason,
         failing=not is_ready and reason in FAILING,
         bands=tuple(map(BandReport.model_validate, body.get("bands") or ())),
+        automatic_percent=_activity(body).automatic_percent,
     )
 
 

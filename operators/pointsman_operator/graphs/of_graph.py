@@ -29,6 +29,9 @@ from pointsman_operator.resources.graphs.platform import GRAPHS_SET_ASIDE
 from pointsman_operator.resources.graphs.shape import shape
 from pointsman_operator.seen import Child, Raw
 
+KEPT = ("revision", "revisionGeneration", "models", "automaticShare")
+"""What a status goes on saying of a host that does not answer now"""
+
 
 def decide(given: Situation, graph: DecisionGraph, told: Mapping[Key, Told], store: Condition) -> OfGraph:
     """`told` is what the statuses of all that graphs refer to say, `store` whether their store is prepared."""
@@ -137,7 +140,7 @@ def _fields(
             models = _models(given.seen.deployments, resolved)
         return found | {"revision": revision, "revisionGeneration": serving.generation, "models": models or None}
     if hosted.serves is not None and hosted.serves == status.get("shape"):
-        return found | {name: status.get(name) for name in ("revision", "revisionGeneration", "models")}
+        return found | {name: status.get(name) for name in KEPT}
     return found | {"revision": None}
 
 

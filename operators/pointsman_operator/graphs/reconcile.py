@@ -27,7 +27,7 @@ from pointsman_operator.graphs.decide import decide
 from pointsman_operator.graphs.documents import Documents
 from pointsman_operator.graphs.installation import platform
 from pointsman_operator.graphs.keys import Keys
-from pointsman_operator.graphs.observe import sources
+from pointsman_operator.graphs.observe import activities, sources
 from pointsman_operator.graphs.seen import DOCUMENTS, SeenNamespace, Unknown
 from pointsman_operator.graphs.signatures import Signatures
 from pointsman_operator.graphs.situation import Decision, Situation
@@ -126,7 +126,7 @@ class NamespaceReconciler:
             platform=platform(self._settings, seen.installed),
             drain=timedelta(seconds=self._settings.drain_seconds),
             checked=lambda resolved: self._checked(resolved, seen),
-            definitions=definitions.decide(read, sources(seen)),
+            definitions=definitions.decide(read, sources(seen), activities(seen), read.status),
         )
 
     def _checked(self, resolved: ResolvedGraph, seen: SeenNamespace) -> tuple[GraphProblem, ...]:

@@ -36,8 +36,7 @@ class Situation:
 
     def status(self, kind: str, name: str) -> Raw:
         """What a document said of itself before."""
-        found: Raw = self.raw(kind, name).get("status") or {}
-        return found
+        return self.documents.status(kind, name)
 
 
 @dataclass(frozen=True, kw_only=True)

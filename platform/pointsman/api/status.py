@@ -58,12 +58,20 @@ FIELDS: Mapping[str, tuple[StatusField, ...]] = {
     ),
     "FeatureView": (
         _field("version", "string", "The digest of the definition and the engine."),
-        _field("freshness", "string", "How long ago the newest event happened that the view has heard."),
+        _field(
+            "freshness",
+            "string",
+            "When the newest event happened that a graph has seen with the view, cut to ten minutes.",
+        ),
     ),
     "DecisionGraph": (
         _field("revision", "string", "The revision that decides."),
         _field("runtime", "string", "What hosts it: RayServe or Embedded."),
-        _field("automaticShare", "string", "The share of decisions that were automatic, as a percentage."),
+        _field(
+            "automaticShare",
+            "string",
+            "The share of decisions that were automatic, in whole percent: of the latest 60 minutes in which the host made any.",
+        ),
         _field("bandSummary", "string", "The bands, each with the state of its certificate."),
         _field("url", "string", "Where decisions are asked for."),
     ),
@@ -187,7 +195,7 @@ COLUMNS: Mapping[str, tuple[PrinterColumn, ...]] = {
         ("Replicas", "integer", "replicas"),
         wide=(("Digest", "string", "digest"),),
     ),
-    "FeatureView": _columns(("Freshness", "string", "freshness"), wide=(("Version", "string", "version"),)),
+    "FeatureView": _columns(("Freshness", "date", "freshness"), wide=(("Version", "string", "version"),)),
     "DecisionGraph": _columns(
         ("Runtime", "string", "runtime"),
         ("Automatic", "string", "automaticShare"),

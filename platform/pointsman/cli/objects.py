@@ -26,8 +26,8 @@ KINDS = {
 
 COLUMNS: dict[str, dict[str, str]] = {
     "ModelDeployment": {"version": "version", "digest": "digest", "replicas": "readyReplicas"},
-    "DecisionGraph": {"revision": "revision", "address": "address"},
-    "FeatureView": {"version": "version"},
+    "DecisionGraph": {"revision": "revision", "automatic": "automaticShare", "address": "address"},
+    "FeatureView": {"version": "version", "newest event": "freshness"},
     "EventStream": {"contract": "contractVersion"},
     "ActionTarget": {"reachable": "reachable"},
 }

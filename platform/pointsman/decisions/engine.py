@@ -138,6 +138,10 @@ class Engine:
         """The store's connection, for use between two batches in the engine's thread."""
         return self._committer.connection
 
+    def newest_events(self) -> dict[str, int]:
+        """By view, the event time of the newest event that its state has seen, in microseconds. Any thread may ask."""
+        return self._state.newest()
+
     def open_reviews(self) -> int:
         """How many items wait for people, counted up to the graph's limit. Raises psycopg.OperationalError."""
         row = self._committer.lookups.execute(
@@ -279,7 +283,11 @@ class Engine:
     def _count(self, decided: Decided) -> None:
         batch = decided.batch
         self.stats.committed(
-            received=batch.received, duplicates=batch.duplicates, letters=batch.dead_letters, tally=decided.tally
+            decided_at=batch.decided_at,
+            received=batch.received,
+            duplicates=batch.duplicates,
+            letters=batch.dead_letters,
+            tally=decided.tally,
         )
         submissions = decided.submissions
         self.stats.waited(
@@ -288,7 +296,6 @@ class Engine:
             [each.synchronous for each in submissions],
             time.monotonic(),
         )
-        self.stats.last_commit = batch.decided_at.timestamp()
 
     def import_history(self, events: Sequence[object]) -> tuple[int, int]:
         """Warm up features with events that are not decided; return how many were new and how many were broken.

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 
 """Bounds for latencies; 50 ms and 200 ms are among them, since they are promised."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
 SCORES = tuple(step / 20 for step in range(21))
+RECENT_MINUTES = 60
 
 
 class Histogram:
@@ -61,6 +63,31 @@ NOTHING = Tally()
 
 
 @dataclass
+class RecentShare:
+    """Which share of decisions was automatic in the latest minutes in which any were made. One thread adds; any may read."""
+
+    minutes: tuple[tuple[int, int, int], ...] = ()
+    """(minute of the wall clock, automatic ones, all), oldest first; never changed in place"""
+
+    def add(self, minute: int, automatic: int, decided: int) -> None:
+        """Add a batch."""
+        if not decided:
+            return
+        before = self.minutes
+        if before and before[-1][0] == minute:
+            _, *counts = before[-1]
+            automatic, decided, before = automatic + counts[0], decided + counts[1], before[:-1]
+        self.minutes = (*before[1 - RECENT_MINUTES :], (minute, automatic, decided))
+
+    @property
+    def share(self) -> float | None:
+        """From 0 to 1; None before the first decision."""
+        minutes = self.minutes
+        decided = sum(each[2] for each in minutes)
+        return sum(each[1] for each in minutes) / decided if decided else None
+
+
+@dataclass
 class Stats:
     """What happened since the host started; seconds and rows are by step."""
 
@@ -85,17 +112,24 @@ class Stats:
     """From arrival to committed, of events whose caller waits for that one"""
     stream: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     """The same of events that came in company"""
+    recent: RecentShare = field(default_factory=RecentShare)
 
-    def committed(self, *, received: int, duplicates: int, letters: Sequence[DeadLetter], tally: Tally) -> None:
+    def committed(
+        self, *, decided_at: datetime, received: int, duplicates: int, letters: Sequence[DeadLetter], tally: Tally
+    ) -> None:
         """A batch is durable."""
+        self.last_commit = decided_at.timestamp()
         self.batches += 1
         self.received += received
         self.duplicates += duplicates
         if letters:
             self.dead_letters.update(each.reason.value for each in letters)
         self.sizes.add(received)
+        automatic = sum(count for _, outcome, count, _ in tally.outcomes if outcome != REVIEW)
+        decided = sum(count for _, _, count, _ in tally.outcomes)
+        self.recent.add(int(self.last_commit // 60), automatic, decided)
+        self.decided += decided
         for band, outcome, count, stake in tally.outcomes:
-            self.decided += count
             self.outcomes[band, outcome] += count
             self.at_stake[band, outcome] = self.at_stake.get((band, outcome), 0.0) + stake
         for reason, count in tally.because:

@@ -65,6 +65,12 @@ class OnlineState:
         return len(self._slots)
 
     @property
+    def newest(self) -> int | None:
+        """The newest event time of what was committed, in microseconds; None before the first event."""
+        clock = self._kept_clock
+        return None if clock == NEVER else int(clock)
+
+    @property
     def pool_rows(self) -> int:
         """How many rows there is room for."""
         return len(self._times)

@@ -50,6 +50,11 @@ class GraphState:
             self.advance(name, events)
         self.commit()
 
+    def newest(self) -> dict[str, int]:
+        """The newest event time that each view has seen of what was committed, in microseconds; none that has seen nothing."""
+        found = {name: state.newest for name, state in self._states.items()}
+        return {name: newest for name, newest in found.items() if newest is not None}
+
     def commit(self) -> None:
         """The batch was committed: keep it."""
         for state in self._states.values():

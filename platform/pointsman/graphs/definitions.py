@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from pointsman.api.event_stream import EventStream
 from pointsman.api.feature_view import FeatureView
 from pointsman.features import plan as view_plan
 from pointsman.features.definition import InvalidView, compile_view
+from pointsman.graphs.activity import Activity
 from pointsman.graphs.contract import InvalidContract, compile_contract
 from pointsman.graphs.documents import GraphDocuments, Key
 from pointsman.ingest import plan as stream_plan
@@ -27,8 +29,16 @@ class Definitions:
         self._sources_elsewhere = sources_elsewhere
         self._compiled: _Known = {}
 
-    def decide(self, documents: GraphDocuments, reports: Mapping[str, SourceReport | None]) -> dict[Key, Told]:
-        """What the statuses of all streams and views are to say; `reports` is what graphs' hosts say of their sources."""
+    def decide(
+        self,
+        documents: GraphDocuments,
+        reports: Mapping[str, SourceReport | None],
+        activities: Mapping[str, Activity],
+        status: Callable[[str, str], Mapping[str, Any]],
+    ) -> dict[Key, Told]:
+        """What the statuses of all streams and views are to say. `reports` is what graphs' hosts say of their sources,
+        `activities` of their decisions; `status` tells what a kind and name said of itself before.
+        """
         told, before = dict[Key, Told](), self._compiled
         self._compiled = {}
         for name, stream in documents.streams.items():
@@ -49,6 +59,8 @@ class Definitions:
             )
         for name, view in documents.views.items():
             version, broken = self._view(documents, view, before)
+            newest = [each.newest_events[name] for each in activities.values() if name in each.newest_events]
+            said = status("FeatureView", name)
             told["FeatureView", name] = view_plan.decide(
                 view_plan.Observed(
                     view=view,
@@ -56,6 +68,8 @@ class Definitions:
                     stream_exists=view.spec.source_ref.name in documents.streams,
                     version=version,
                     broken=broken,
+                    newest=max(newest, default=None),
+                    known=said.get("freshness") if said.get("version") == version else None,
                 )
             )
         return told

@@ -49,7 +49,8 @@ class HostState:
     with while it does not answer; the generation is None where nobody knows.
 
     `refused` is the revision that it would not take over, `cause` why it does not answer, or would not, `reason` what of
-    the catalogue that is, where it is known. `bands` is what it says of its bands' certificates.
+    the catalogue that is, where it is known. `bands` is what it says of its bands' certificates, `automatic_percent` of the
+    share of its decisions of late that were automatic.
     """
 
     running: bool
@@ -62,6 +63,7 @@ class HostState:
     reason: Reason | None = None
     failing: bool = False
     bands: tuple[BandReport, ...] = ()
+    automatic_percent: int | None = None
 
 
 NO_HOST = HostState(running=False, answering=False)
@@ -128,6 +130,7 @@ def decide(observed: Observed) -> Plan:
             conditions=judge(facts, observed, generation=observed.generation),
             fields={
                 "revision": host.revision if host.answering else None,
+                "automaticShare": _share(host.automatic_percent) if host.answering else None,
                 "url": observed.address,
                 "runtime": spec.runtime.type,
                 "bandSummary": ", ".join(
@@ -288,6 +291,10 @@ def _band(name: str, outcome: str, certificates: str, reports: Sequence[BandRepo
         return f"{name}: no live certificate"
     where = f" in {segments} {'segment' if segments == 1 else 'segments'}" if segments else ""
     return f"{name}: error at most {max(bounds):.3%}{where}"
+
+
+def _share(percent: int | None) -> str | None:
+    return None if percent is None else f"{percent}%"
 
 
 def _short(revision: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.deployments.plan import Pinned
 from pointsman.graphs import plan, references
+from pointsman.graphs.activity import Activity
 from pointsman.graphs.compile import GraphProblem
 from pointsman.graphs.plan import HostState, Wanted
 from pointsman.graphs.references import Placement
@@ -69,6 +70,10 @@ class GraphHosts:
     def sources(self) -> dict[str, SourceReport | None]:
         """By graph, what its host says of the source that it reads."""
         return {name: self._probes.host(world.graph_url(self._ports, name)).source for name in self._resolved}
+
+    def activities(self) -> dict[str, Activity]:
+        """By graph, what its host says of its decisions."""
+        return {name: self._probes.host(world.graph_url(self._ports, name)).activity for name in self._resolved}
 
     def routes(self) -> tuple[Route, ...]:
         """Where the hosts take decisions that run or are to run."""
@@ -171,6 +176,7 @@ class GraphHosts:
             refused=None if refusal is None else refusal.revision,
             cause="" if refusal is None else refusal.cause,
             bands=answer.bands,
+            automatic_percent=answer.activity.automatic_percent,
         )
 
     def _wanted(self, graph: DecisionGraph, resolved: ResolvedGraph | None) -> Wanted | None:

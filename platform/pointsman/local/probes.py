@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pointsman.actions.report import Report, TargetReport
 from pointsman.certificates.report import BandReport
+from pointsman.graphs.activity import QUIET, Activity
 from pointsman.ingest.report import SourceReport
 
 AGAIN_SECONDS = 1.0
@@ -35,6 +36,8 @@ class HostAnswer:
     """how it reads its source; None where events are sent to it"""
     bands: tuple[BandReport, ...] = ()
     """how its bands stand to their certificates"""
+    activity: Activity = QUIET
+    """what it says of its decisions"""
 
 
 class Probes:
@@ -96,6 +99,7 @@ class Probes:
                     listens=body.get("listens"),
                     source=_source(body.get("source")),
                     bands=tuple(map(BandReport.model_validate, body.get("bands", ()))),
+                    activity=Activity.model_validate(body.get("activity", {})),
                 )
             return HostAnswer(cause=str(body.get("message", "")))
         except (httpx2.HTTPError, ValueError, KeyError, AttributeError):

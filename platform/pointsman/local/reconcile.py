@@ -69,7 +69,9 @@ class Reconciler:
         """What is wanted now. Its order is the order in which processes are started."""
         self._registry.watch(applied.deployments)
         self._tell_the_registry(applied, now)
-        definitions = self._definitions.decide(applied, self._graphs.sources())
+        definitions = self._definitions.decide(
+            applied, self._graphs.sources(), self._graphs.activities(), applied.status
+        )
         companions = self._companions.decide(applied, seen)
         targets = self._targets.decide(applied, seen)
         models = self._models.decide(applied, seen, self._graphs.in_use(), now=now)

@@ -9,6 +9,7 @@ from typing import Any
 
 from pointsman.certificates.report import BandReport
 from pointsman.decisions.engine import Engine
+from pointsman.graphs.activity import Activity
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel
 from pointsman.ingest.report import SourceReport
 from pointsman_serving.graph.metrics import Observed
@@ -39,6 +40,7 @@ class Readiness:
     models: Mapping[str, ResolvedModel]
     source: SourceReport | None
     bands: tuple[BandReport, ...]
+    activity: Activity
 
     def document(self) -> dict[str, Any]:
         """As it goes over the wire."""
@@ -57,6 +59,7 @@ class Readiness:
             },
             "bands": [each.model_dump(mode="json", by_alias=True) for each in self.bands],
             "source": None if self.source is None else self.source.model_dump(mode="json", by_alias=True),
+            "activity": self.activity.model_dump(mode="json", by_alias=True),
         }
 
 
@@ -79,6 +82,7 @@ class Moment:
     store_answers: bool
     source: SourceReport | None
     bands: tuple[BandReport, ...]
+    activity: Activity
 
     def readiness(self) -> Readiness:
         """What the ready check answers."""
@@ -94,6 +98,7 @@ class Moment:
             models=self.serves.models,
             source=self.source,
             bands=self.bands,
+            activity=self.activity,
         )
 
     def stats(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from pointsman.decisions.queries import record_revision, recorded_revision
 from pointsman.decisions.turns import Turn, take_turn
 from pointsman.governance.keyring import Keyring
 from pointsman.governance.keys import Key, all_keys
+from pointsman.graphs.activity import QUIET, Activities, Activity
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.store.database import connect
 from pointsman_serving.graph.config import HostConfig
@@ -82,6 +83,7 @@ class GraphHost:
         self._bands: tuple[BandReport, ...] = ()
         self._store_answers = False
         self._source: SourceReader | None = None
+        self._activities = Activities()
 
     async def start(self) -> None:
         """Make the graph ready, take it over unless this host stands by, and begin to decide.
@@ -187,6 +189,14 @@ class GraphHost:
             store_answers=self._store_answers,
             source=None if self._source is None else self._source.report(),
             bands=self._bands,
+            activity=self._activity(),
+        )
+
+    def _activity(self) -> Activity:
+        if self._engine is None or self._standing is not Standing.SERVING:
+            return QUIET
+        return self._activities.report(
+            self._engine.stats.recent.share, self._engine.newest_events(), now=time.monotonic()
         )
 
     @property

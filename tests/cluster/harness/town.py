@@ -18,7 +18,7 @@ from pointsman.planning import written
 from pointsman_operator import names
 from pointsman_operator.graphs import documents
 from pointsman_operator.graphs.decide import decide
-from pointsman_operator.graphs.observe import sources
+from pointsman_operator.graphs.observe import activities, sources
 from pointsman_operator.graphs.seen import DOCUMENTS, MADE, Answer, SeenNamespace
 from pointsman_operator.graphs.situation import Decision, Situation
 from pointsman_operator.resources.graphs.platform import Platform
@@ -87,7 +87,7 @@ class Town:
                 platform=Platform(installed=self.installed),
                 drain=timedelta(seconds=30),
                 checked=lambda resolved: (),
-                definitions=self.definitions.decide(read, sources(seen)),
+                definitions=self.definitions.decide(read, sources(seen), activities(seen), read.status),
             )
         )
 
@@ -126,9 +126,9 @@ class Town:
         config = json.loads(self.objects["RayService", host]["spec"]["serveConfigV2"])
         return str(config["applications"][0]["deployments"][0]["user_config"]["resolved"]["revision"])
 
-    def decides(self, host: str, revision: str | None = None) -> None:
+    def decides(self, host: str, revision: str | None = None, **more: Any) -> None:
         body = {"ready": True, "revision": revision or self.revision(host), "reason": "HostServing", "message": ""}
-        self.hosts[host] = Answer(status=200, body=body)
+        self.hosts[host] = Answer(status=200, body={**body, **more})
 
     def made(self, kind: str) -> list[str]:
         return [name for each, name in sorted(self.objects) if each == kind]
