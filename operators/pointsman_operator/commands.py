@@ -20,6 +20,8 @@ from pointsman_operator.cluster import look
 from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound, Refused
 from pointsman_operator.explaining import graph_tree
 from pointsman_operator.explaining.tree import explain
+from pointsman_operator.graphs import upgrade
+from pointsman_operator.graphs.installation import platform
 from pointsman_operator.reading import Unreadable, read
 from pointsman_operator.seen import (
     ACTION_TARGET,
@@ -28,9 +30,11 @@ from pointsman_operator.seen import (
     FEATURE_VIEW,
     MODEL_DEPLOYMENT,
     SECRET,
+    Installed,
     Kind,
     Seen,
 )
+from pointsman_operator.settings import SettingsError
 from pointsman_operator.upgrade import changed_runtimes, restarts
 
 T = TypeVar("T")
@@ -92,12 +96,15 @@ class Commands:
         return self._asked(ask, SECRET, "")
 
     def restarts(self) -> list[dict[str, Any]]:
-        """What this release would restart, of all namespaces."""
+        """What this release would restart or make anew, of all namespaces."""
 
         async def ask(cluster: Cluster, _: str) -> list[dict[str, Any]]:
             everything = await look.at_everything(cluster)
             changed = changed_runtimes(everything.runtimes)
-            return [asdict(each) for seen in everything.deployments for each in restarts(seen, changed)]
+            made_with = platform(upgrade.told(everything.operators), Installed())
+            found = [each for seen in everything.deployments for each in restarts(seen, changed)]
+            found += [each for seen in everything.namespaces for each in upgrade.made_anew(seen, made_with)]
+            return [asdict(each) for each in found]
 
         return self._asked(ask, MODEL_DEPLOYMENT, "")
 
@@ -111,6 +118,8 @@ class Commands:
                     raise _not_found(error, kind, namespace, name) from error
                 except ClusterError as error:
                     raise Failure(str(error), hint="kubectl, with the same options, says more") from error
+                except SettingsError as error:
+                    raise Failure(f"the operator's settings there: {error}") from error
 
         try:
             cluster = Cluster.configured(self._place.kubeconfig, self._place.context)

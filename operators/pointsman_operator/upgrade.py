@@ -1,4 +1,7 @@
-"""Which pods the operator of this release, and its serving runtimes, would restart on a cluster that another has left. Pure."""
+"""Which pods of models the operator of this release, and its serving runtimes, would restart on a cluster that another has left.
+
+Pure. Graphs, and what they share: graphs/upgrade.py.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,25 @@ from pointsman_operator.differences import is_part
 from pointsman_operator.observe import observe, served
 from pointsman_operator.reading import Unreadable, read
 from pointsman_operator.resources import runtimes
-from pointsman_operator.seen import CLUSTER_SERVING_RUNTIME, INFERENCE_SERVICE, POD, Child, Raw, Reference, Seen
+from pointsman_operator.seen import (
+    CLUSTER_SERVING_RUNTIME,
+    INFERENCE_SERVICE,
+    MODEL_DEPLOYMENT,
+    POD,
+    Child,
+    Raw,
+    Reference,
+    Seen,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restart:
-    """Pods of one revision that would end and be made anew, and why."""
+    """Pods of one object, `Kind/name`, that would end and be made anew, and why; of a ModelDeployment those of one revision."""
 
     namespace: str
-    deployment: str
-    revision: str
+    object: str
+    revision: str | None = None
     pods: tuple[str, ...]
     because: str
 
@@ -37,7 +49,7 @@ def changed_runtimes(found: Mapping[str, Raw]) -> dict[str, str]:
     told = dict[str, str]()
     for name, wanted in runtimes.documents().items():
         if wanted["kind"] == CLUSTER_SERVING_RUNTIME.name and name in found:
-            differing = "; ".join(_differences(wanted["spec"], found[name].get("spec"), "spec"))
+            differing = "; ".join(differences(wanted["spec"], found[name].get("spec"), "spec"))
             if differing:
                 told[name] = f"{CLUSTER_SERVING_RUNTIME.name}/{name}: {differing}"
     return told
@@ -54,7 +66,7 @@ def restarts(seen: Seen, runtimes: Mapping[str, str]) -> list[Restart]:
             found.append(
                 Restart(
                     namespace=seen.namespace,
-                    deployment=seen.name,
+                    object=f"{MODEL_DEPLOYMENT.name}/{seen.name}",
                     revision=revision,
                     pods=tuple(_pods(seen, revision)),
                     because="; ".join(because),
@@ -100,21 +112,21 @@ def _because(seen: Seen, service: Raw, wanted: Mapping[str, Child], runtimes: Ma
 
 def _template_differences(wanted: Raw, found: Raw) -> Iterator[str]:
     """What of an InferenceService makes its pods: the predictor, and the labels and annotations that are handed on."""
-    yield from _differences(wanted["spec"]["predictor"], found["spec"].get("predictor"), "spec.predictor")
+    yield from differences(wanted["spec"]["predictor"], found["spec"].get("predictor"), "spec.predictor")
     for part in ("labels", "annotations"):
-        yield from _differences(wanted["metadata"][part], found["metadata"].get(part, {}), f"metadata.{part}")
+        yield from differences(wanted["metadata"][part], found["metadata"].get(part, {}), f"metadata.{part}")
 
 
-def _differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
+def differences(wanted: Any, found: Any, path: str) -> Iterator[str]:
     """Each place at which what is wanted is not what is there."""
     if is_part(wanted, found):
         return
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
         for key, value in wanted.items():
-            yield from _differences(value, found.get(key), f"{path}.{key}")
+            yield from differences(value, found.get(key), f"{path}.{key}")
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for place, (mine, theirs) in enumerate(zip(wanted, found, strict=True)):
-            yield from _differences(mine, theirs, f"{path}[{place}]")
+            yield from differences(mine, theirs, f"{path}[{place}]")
     else:
         yield f"{path}: {_shown(found)} becomes {_shown(wanted)}"
 

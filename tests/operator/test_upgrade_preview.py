@@ -34,7 +34,11 @@ def test_a_template_that_differs_names_its_pods_and_the_place(world: Make) -> No
     [restart] = restarts(found.seen(), {})
 
     assert restart.pods == tuple(found.objects[POD.name])
-    assert (restart.namespace, restart.deployment, restart.revision) == ("risk", "fraud", found.pinned.revision)
+    assert (restart.namespace, restart.object, restart.revision) == (
+        "risk",
+        "ModelDeployment/fraud",
+        found.pinned.revision,
+    )
     assert restart.because == 'spec.predictor.labels.team: "other" becomes "risk"'
 
 

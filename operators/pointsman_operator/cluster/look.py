@@ -13,7 +13,7 @@ from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound
 from pointsman_operator.cluster.memory import Key, key_of, owner_of
 from pointsman_operator.cluster.warnings import last_said
 from pointsman_operator.graphs.caches import OURS
-from pointsman_operator.graphs.seen import DOCUMENTS, MADE, SeenNamespace
+from pointsman_operator.graphs.seen import DOCUMENTS, MADE, OWNERS, SeenNamespace
 from pointsman_operator.seen import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
@@ -30,16 +30,21 @@ from pointsman_operator.seen import (
     Seen,
 )
 
+OPERATOR = "app.kubernetes.io/name=pointsman-operator"
 LOGS = 10
 """So many logs are asked for at most: the first that fails says as much as the hundredth"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Everything:
-    """All ModelDeployments of a cluster with their InferenceServices and pods, and the cluster's serving runtimes."""
+    """All ModelDeployments of a cluster with their InferenceServices and pods, the serving runtimes, and what graphs have."""
 
     deployments: tuple[Seen, ...]
     runtimes: Mapping[str, Raw]
+    namespaces: tuple[SeenNamespace, ...]
+    """Those with graphs or targets"""
+    operators: tuple[Raw, ...]
+    """The operator's own Deployment; none where it is not installed"""
 
 
 async def at_one(cluster: Cluster, namespace: str, name: str) -> Seen:
@@ -72,7 +77,7 @@ async def at_namespace(cluster: Cluster, namespace: str) -> SeenNamespace:
 
 
 async def at_everything(cluster: Cluster) -> Everything:
-    """All that an operator which starts now would look at before it writes InferenceServices."""
+    """All that an operator which starts now would look at before it writes anything."""
     owned = defaultdict[Key, dict[str, list[Raw]]](lambda: defaultdict(list))
     for kind in (INFERENCE_SERVICE, POD):
         for raw in await _listed(cluster, kind, {"labelSelector": names.DEPLOYMENT}):
@@ -92,7 +97,13 @@ async def at_everything(cluster: Cluster) -> Everything:
             now=datetime.now(UTC),
         )
         deployments.append(seen)
-    return Everything(deployments=tuple(deployments), runtimes=of_cluster)
+    owners = [raw for kind in OWNERS for raw in await _listed(cluster, kind, {})]
+    return Everything(
+        deployments=tuple(deployments),
+        runtimes=of_cluster,
+        namespaces=tuple([await at_namespace(cluster, name) for name in sorted({key_of(raw)[0] for raw in owners})]),
+        operators=tuple(await _listed(cluster, DEPLOYMENT, {"labelSelector": OPERATOR})),
+    )
 
 
 async def at_logs(cluster: Cluster, seen: Objects) -> dict[tuple[str, str], str]:

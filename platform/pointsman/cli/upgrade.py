@@ -16,7 +16,8 @@ def preview(output: Output = Format.TABLE, context: Context = None, kubeconfig: 
     """List the pods that installing this release (its operator and its manifests) would restart. Changes nothing.
 
     Pods restart where what is written now makes other pods than what is there, and where a serving runtime of the release
-    differs from the cluster's. A revision that has not served yet is not looked at.
+    differs from the cluster's. A revision that has not served yet is not looked at. Of graphs: hosts, the API, the dispatcher,
+    and the Job that brings the store to this release.
     """
     found = cluster(Place(context=context, kubeconfig=kubeconfig)).restarts()
     if output is not Format.TABLE:
@@ -25,9 +26,9 @@ def preview(output: Output = Format.TABLE, context: Context = None, kubeconfig: 
         out().print("nothing restarts", markup=False)
         return None
     table(
-        ["namespace", "modeldeployment", "pod", "message"],
+        ["namespace", "object", "pod", "message"],
         [
-            [each["namespace"], each["deployment"], pod, each["because"]]
+            [each["namespace"], each["object"], pod, each["because"]]
             for each in found
             for pod in each["pods"] or ["(no pod now)"]
         ],
