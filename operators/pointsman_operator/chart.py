@@ -48,6 +48,24 @@ TEMPLATES: Mapping[str, str | None] = {
 
 _HEADER = "{{- /* Made by: make manifests */}}\n"
 _BEGIN, _END = "<!-- values: made by make manifests -->\n", "<!-- end of values -->"
+HERE: Mapping[str, str] = {
+    "registry_url": "`http://mlflow.<the release's namespace>.svc:5000`",
+    "graph_image": "`graph`, of `image.registry` and `image.tag`",
+    "graph_pull_policy": "`image.pullPolicy`",
+    "graph_pull_secrets": "`image.pullSecrets`",
+    "graph_gateway": "that of `gateway.enabled`; without it, they are reached inside the cluster alone",
+}
+"""What the chart takes for settings that say nothing"""
+_TWO = "^([^/]+/[^/]+)?$"
+FORMS: Mapping[str, Mapping[str, Any]] = {
+    "graph_pull_policy": {"enum": ["", "Always", "IfNotPresent", "Never"]},
+    "graph_gateway": {"pattern": _TWO},
+    "graph_redis": {"pattern": "^([^/]+:[0-9]+)?$"},
+    "graph_redis_secret": {"pattern": _TWO},
+    "graph_store_ports": {"pattern": "^[0-9]+(, *[0-9]+)*$"},
+}
+"""What else the operator would refuse, as JSON Schema says it"""
+
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -149,12 +167,13 @@ def _settings() -> dict[str, Any]:
         if field.name in OWN:
             continue
         assert field.default is not MISSING
-        default = field.default if field.name != "registry_url" else ""
-        property_: dict[str, Any] = {"type": _TYPES[types[field.name]]}
+        default, description = field.default, said[field.name]
+        if field.name in HERE:
+            default, description = "", f"{description.partition('. Empty: ')[0]}. Empty: {HERE[field.name]}"
+        property_: dict[str, Any] = {"type": _TYPES[types[field.name]], **FORMS.get(field.name, {})}
         if property_["type"] in ("integer", "number"):
             property_["minimum"] = 0
-        properties[_camel(field.name)] = {**property_, "default": default, "description": said[field.name]}
-    properties["registryUrl"]["description"] += ". Empty: `http://mlflow.<the release's namespace>.svc:5000`"
+        properties[_camel(field.name)] = {**property_, "default": default, "description": description}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
 

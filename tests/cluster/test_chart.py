@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -18,6 +19,9 @@ from harness.helm import CHART, Helm, HelmFailed, by_name
 from harness.operator import MANIFESTS, NAMESPACE
 from pointsman_images.cache import Say
 from pointsman_operator import chart
+from pointsman_operator.graphs.installation import platform
+from pointsman_operator.resources.graphs.platform import Gateway, Redis
+from pointsman_operator.seen import Installed
 from pointsman_operator.settings import RELEASE, Settings, settings
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -90,6 +94,7 @@ def test_another_namespace_is_named_wherever_the_first_one_was(helm: Helm) -> No
 POSTGRES = [f"{kind}/pointsman-postgres" for kind in ("StatefulSet", "Service", "NetworkPolicy")]
 OPERATOR = "Deployment/pointsman-operator spec.template.spec"
 CONTAINER, ENV = f"{OPERATOR}.containers[operator]", f"{OPERATOR}.containers[operator].env"
+GRAPH_IMAGE, GRAPH_GATEWAY = (f"{ENV}[POINTSMAN_{name}].value" for name in ("GRAPH_IMAGE", "GRAPH_GATEWAY"))
 FETCHES = [f"ClusterStorageContainer/pointsman-{name} spec.container" for name in ("registry", "storage", "volume")]
 POD_SPECS = {
     OPERATOR: "containers[operator]",
@@ -120,7 +125,14 @@ IMAGES = [
 
 
 def images(pattern: str) -> dict[str, str]:
-    return {f"{path}.image": pattern.format(name) for path, name in zip(CONTAINERS, IMAGES, strict=True) if name}
+    found = {f"{path}.image": pattern.format(name) for path, name in zip(CONTAINERS, IMAGES, strict=True) if name}
+    return {**found, GRAPH_IMAGE: pattern.format("graph")}
+
+
+def variable(name: str, value: str | None) -> dict[str, Any]:
+    """A setting that the operator was not told of before, or with None is no longer told of."""
+    variable = f"POINTSMAN_{name}"
+    return {f"{ENV}[{variable}].name": variable if value is not None else None, f"{ENV}[{variable}].value": value}
 
 
 def gone(kinds: str, switch: str) -> dict[str, str]:
@@ -134,10 +146,14 @@ def gone(kinds: str, switch: str) -> dict[str, str]:
 CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "image.registry": ("registry.example/ours", images(f"registry.example/ours/{{}}:{RELEASE}")),
     "image.tag": ("nightly", images("ghcr.io/pointsman/{}:nightly")),
-    "image.pullPolicy": ("Always", {f"{path}.imagePullPolicy": "Always" for path in CONTAINERS}),
+    "image.pullPolicy": (
+        "Always",
+        {f"{path}.imagePullPolicy": "Always" for path in CONTAINERS} | variable("GRAPH_PULL_POLICY", "Always"),
+    ),
     "image.pullSecrets": (
-        [{"name": "puller"}],
-        {f"{spec}.imagePullSecrets[puller].name": "puller" for spec in POD_SPECS},
+        [{"name": "puller"}, {"name": "another"}],
+        {f"{spec}.imagePullSecrets[{name}].name": name for spec in POD_SPECS for name in ("puller", "another")}
+        | variable("GRAPH_PULL_SECRETS", "puller,another"),
     ),
     "operator.replicas": (3, {"Deployment/pointsman-operator spec.replicas": 3}),
     "operator.resources": ({"limits": {"memory": "2Gi"}}, {f"{CONTAINER}.resources.limits.memory": "2Gi"}),
@@ -163,6 +179,12 @@ CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
             f"{FETCHES[0]}.env[POINTSMAN_REGISTRY_URL].value": "http://mlflow.example:5000",
         },
     ),
+    "settings.graphImage": ("registry.example/graph:1", {GRAPH_IMAGE: "registry.example/graph:1"}),
+    "settings.graphPullPolicy": ("Never", variable("GRAPH_PULL_POLICY", "Never")),
+    "settings.graphGateway": ("public/decisions", {GRAPH_GATEWAY: "public/decisions"}),
+    "settings.graphRedis": ("redis.example:6379", variable("GRAPH_REDIS", "redis.example:6379")),
+    "settings.graphRedisSecret": ("redis/password", variable("GRAPH_REDIS_SECRET", "redis/password")),
+    "settings.graphStorePorts": ("5432,6432", variable("GRAPH_STORE_PORTS", "5432,6432")),
     "crds.enabled": (False, gone("CustomResourceDefinition", "crds")),
     "runtimes.enabled": (False, gone("ClusterServingRuntime ClusterStorageContainer", "runtimes")),
     "runtimes.tritonImage": ("triton.example/mine:1", {TRITON: "triton.example/mine:1"}),
@@ -175,7 +197,8 @@ CASES: dict[str, tuple[Any, Mapping[str, Any]]] = {
     "mlflow.enabled": (False, gone("Deployment Service", "mlflow")),
     "gateway.enabled": (
         False,
-        gone("ServiceAccount ClusterRole ClusterRoleBinding Deployment Service GatewayClass Gateway", "gateway"),
+        gone("ServiceAccount ClusterRole ClusterRoleBinding Deployment Service GatewayClass Gateway", "gateway")
+        | variable("GRAPH_GATEWAY", None),
     ),
     "postgres.enabled": (False, gone("StatefulSet Service NetworkPolicy", "postgres")),
     "postgres.namespace": ("fraud", {f"{name} metadata.namespace": "fraud" for name in POSTGRES}),
@@ -215,6 +238,31 @@ def test_a_setting_reaches_the_operator_and_nothing_else(helm: Helm, everything:
     assert settings({variable: changed[f"{ENV}[{variable}].value"]}) == replace(Settings(), **{field: value})
 
 
+def test_what_the_readme_shows_is_taken(helm: Helm) -> None:
+    [shown] = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)
+
+    made = platform(settings(told_to_the_operator(helm.rendered(yaml.safe_load(shown)))), Installed())
+
+    assert made.gateway == Gateway(namespace="gateways", name="public")
+    assert made.hostname == "{namespace}.decisions.example.com"
+    assert made.redis == Redis(address="redis.example.com:6379", secret="redis", key="password")
+
+
+def told_to_the_operator(objects: Mapping[str, Object]) -> dict[str, str]:
+    """The operator's environment, as far as it is written in its Deployment."""
+    [container] = objects["Deployment/pointsman-operator"]["spec"]["template"]["spec"]["containers"]
+    return {each["name"]: each["value"] for each in container["env"] if "value" in each}
+
+
+def test_what_the_chart_takes_for_graphs_is_a_setting_that_the_operator_takes(helm: Helm) -> None:
+    values = {**ALL, "image": {"pullSecrets": [{"name": "a"}, {"name": "b"}]}, "settings": {"graphImage": ""}}
+
+    made = platform(settings(told_to_the_operator(helm.rendered(values))), Installed())
+
+    assert (made.image, made.pull_secrets) == (f"ghcr.io/pointsman/graph:{RELEASE}", ("a", "b"))
+    assert made.gateway == Gateway(namespace=NAMESPACE, name="pointsman")
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -223,6 +271,11 @@ def test_a_setting_reaches_the_operator_and_nothing_else(helm: Helm, everything:
         ({"settings": {"namespace": "elsewhere"}}, "additional properties 'namespace' not allowed"),
         ({"settings": {"drainSeconds": -1}}, "at '/settings/drainSeconds'"),
         ({"operator": {"replicas": "two"}}, "at '/operator/replicas'"),
+        ({"settings": {"graphGateway": "public"}}, "at '/settings/graphGateway'"),
+        ({"settings": {"graphRedis": "redis.example"}}, "at '/settings/graphRedis'"),
+        ({"settings": {"graphRedisSecret": "redis"}}, "at '/settings/graphRedisSecret'"),
+        ({"settings": {"graphStorePorts": "postgres"}}, "at '/settings/graphStorePorts'"),
+        ({"settings": {"graphPullPolicy": "Sometimes"}}, "at '/settings/graphPullPolicy'"),
     ],
 )
 def test_what_is_no_value_is_refused_by_name(helm: Helm, values: Mapping[str, Any], said: str) -> None:

@@ -6,15 +6,19 @@ import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness import yours
-from harness.cluster import Cluster, KubectlFailed
+from harness.cluster import Cluster, KubectlFailed, Object
+from harness.graphs import documents
 from harness.helm import CHART, Helm, HelmFailed
-from harness.operator import MANIFESTS, NAMESPACE, model_deployment
+from harness.operator import MANIFESTS, NAMESPACE, NOBODY, model_deployment, operator
 from harness.waiting import wait_for
+from pointsman.cli.worlds import Place
+from pointsman_operator.commands import Commands
 from pointsman_operator.resources import admission
 from pointsman_operator.settings import RELEASE
 
@@ -85,6 +89,47 @@ def test_installed_at_the_restricted_level_its_pods_run_and_say_what_to_do_next(
     assert untouched.get("deployment", "pointsman-operator", namespace)["status"]["availableReplicas"] == 2
     assert untouched.get("deployment", "mlflow", namespace)["status"]["availableReplicas"] == 1
     untouched.kubectl("get", "clusterservingruntime", "pointsman-native")
+
+
+def test_a_graph_gets_its_namespaces_parts_of_the_image_and_on_the_gateway_that_the_values_say(
+    released: Released, untouched: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    values = "webhook.enabled=false,gateway.enabled=true,image.registry=registry.example/ours,image.tag=nightly"
+    notes = released("--set", values)
+    assert 'the Secret "pointsman-store" of the graph\'s namespace: docs/store.md has the lines' in notes
+    assert "kubectl apply -n <namespace> -f manifests/examples/fraud" in notes
+    assert f"kubectl port-forward -n {namespace} service/pointsman-gateway 8080:80" in notes
+    assert "KubeRay is not" not in notes
+    untouched.kubectl("create", "namespace", "decisions")
+    untouched.apply(*documents("decisions", "EventStream", "FeatureView", "ActionTarget", "DecisionGraph"))
+    [container] = untouched.get("deployment", "pointsman-operator", namespace)["spec"]["template"]["spec"]["containers"]
+    told = {each["name"]: each["value"] for each in container["env"] if each["name"].startswith("POINTSMAN_GRAPH_")}
+    nowhere = f"http://127.0.0.1:{NOBODY}"
+
+    with operator(untouched, tmp_path, registry=nowhere, probes=nowhere, environment=told, namespace=namespace):
+        for name in ("pointsman-api", "pointsman-dispatcher"):
+            found = wait_for(f"there is {name}", partial(there, untouched, name), seconds=60)
+            [container] = found["spec"]["template"]["spec"]["containers"]
+            assert container["image"] == "registry.example/ours/graph:nightly"
+        [parent] = untouched.get("httproute", "pointsman-api", "decisions")["spec"]["parentRefs"]
+        assert (parent["namespace"], parent["name"]) == (namespace, "pointsman")
+
+    preview = Commands(Place(kubeconfig=str(untouched.kubeconfig))).restarts
+    assert preview() == [], "what this release made stays"
+    untouched.kubectl(
+        "set", "image", "deployment/pointsman-api", "api=registry.example/ours/graph:older", "-n", "decisions"
+    )
+    [restart] = preview()
+    assert restart["object"] == "Deployment/pointsman-api"
+    assert restart["because"].endswith('graph:older" becomes "registry.example/ours/graph:nightly"')
+    untouched.kubectl("delete", "namespace", "decisions", "--wait=false")
+
+
+def there(cluster: Cluster, deployment: str) -> Object | None:
+    """A Deployment of the namespace with the graph, once it is there."""
+    return next(
+        (each for each in cluster.list("deployment", "decisions") if each["metadata"]["name"] == deployment), None
+    )
 
 
 def test_what_the_chart_installs_refuses_what_cannot_be_honoured(

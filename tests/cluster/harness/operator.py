@@ -96,9 +96,9 @@ def run_in_the_cluster(cluster: Cluster, settings: Mapping[str, str]) -> None:
     cluster.kubectl("rollout", "status", "deployment/pointsman-operator", "-n", NAMESPACE, "--timeout=180s")
 
 
-def as_the_operator(cluster: Cluster, folder: Path) -> Path:
+def as_the_operator(cluster: Cluster, folder: Path, namespace: str = NAMESPACE) -> Path:
     """A kubeconfig with a token of the operator's ServiceAccount: what it may do is what its role says."""
-    account = ("pointsman-operator", "-n", NAMESPACE)
+    account = ("pointsman-operator", "-n", namespace)
     token = cluster.kubectl("create", "token", *account, "--duration=4h").strip()
     document = yaml.safe_load(cluster.kubeconfig.read_text())
     document["users"] = [{"name": "operator", "user": {"token": token}}]
@@ -111,14 +111,21 @@ def as_the_operator(cluster: Cluster, folder: Path) -> Path:
 
 @contextmanager
 def operator(
-    cluster: Cluster, folder: Path, *, registry: str, probes: str, environment: Mapping[str, str] | None = None
+    cluster: Cluster,
+    folder: Path,
+    *,
+    registry: str,
+    probes: str,
+    environment: Mapping[str, str] | None = None,
+    namespace: str = NAMESPACE,
 ) -> Iterator[Operator]:
     """One replica under its own role, ready, and ended with the block.
 
-    `registry` is MLflow's address, `probes` where all models answer.
+    `registry` is MLflow's address, `probes` where all models answer, `namespace` where it is installed.
     """
     port, webhook_port = free_ports(2)
     settings = {
+        "POINTSMAN_NAMESPACE": namespace,
         "POINTSMAN_REGISTRY_URL": registry,
         "POINTSMAN_REGISTRY_POLL_SECONDS": "0.5",
         "POINTSMAN_PROBE_ADDRESS": probes,
@@ -130,7 +137,13 @@ def operator(
         **(environment or {}),
     }
     log = folder / f"operator-{port}.log"
-    command = [sys.executable, "-m", "pointsman_operator", "--kubeconfig", str(as_the_operator(cluster, folder))]
+    command = [
+        sys.executable,
+        "-m",
+        "pointsman_operator",
+        "--kubeconfig",
+        str(as_the_operator(cluster, folder, namespace)),
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
     running = Operator(process=process, log=log, metrics=f"http://127.0.0.1:{port}")
