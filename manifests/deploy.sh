@@ -31,3 +31,20 @@ then, in a shell beside: kubectl port-forward -n pointsman-system service/mlflow
   python -m pointsman.demo.register --tracking-uri http://127.0.0.1:5000
   kubectl apply -f manifests/examples/model/modeldeployment.yaml
 END
+kubectl get crd rayservices.ray.io >/dev/null 2>&1 ||
+  printf '\nthe cluster has no "rayservices.ray.io": graphs of type RayServe need KubeRay (docs/supported-versions.md), of type Embedded not\n'
+namespaces='{range .items[*]}{.metadata.namespace}{"\n"}{end}'
+for namespace in $(kubectl get decisiongraphs,actiontargets -A -o jsonpath="$namespaces" | sort -u); do
+  kubectl get secret pointsman-store -n "$namespace" >/dev/null 2>&1 ||
+    printf '\nthe namespace "%s" has no Secret "pointsman-store", for which its graphs and targets wait: docs/store.md\n' "$namespace"
+done
+cat <<'END'
+
+decisions, by the fraud example with the models that were registered:
+  kubectl create namespace fraud
+  # its store: the Secret "pointsman-store", and a PostgreSQL of yours or one for trials: docs/store.md has the lines
+  kubectl create secret generic accounts-token -n fraud --from-literal=token="$(openssl rand -hex 16)"
+  kubectl apply -n fraud -f manifests/examples/fraud
+  kubectl get decisiongraphs -n fraud -w                          # Ready once it decides
+  kubectl pointsman explain decisiongraph/card-fraud -n fraud     # why it does not
+END

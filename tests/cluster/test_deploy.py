@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from harness import control_plane, parts, yours
 from harness.cluster import Cluster
+from harness.graphs import documents
 from harness.operator import MANIFESTS, NAMESPACE
 from harness.pod_stages import ANNOTATION, Behaviour
 from harness.runs import free_ports, run
@@ -26,10 +28,10 @@ DEPLOYMENT = ("deployment/pointsman-operator", "-n", NAMESPACE)
 
 
 def deployed(
-    cluster: Cluster, kubeconfig: Path | None = None, timeout: str = "60s"
+    cluster: Cluster, kubeconfig: Path | None = None, timeout: str = "60s", programs: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """What `make deploy` does, with this cluster's kubectl on PATH."""
-    path = f"{cluster.kubectl_program.parent}:{os.environ['PATH']}"
+    """What `make deploy` does, with this cluster's kubectl on PATH, or that of another folder."""
+    path = f"{programs or cluster.kubectl_program.parent}:{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "KUBECONFIG": str(kubeconfig or cluster.kubeconfig), "TIMEOUT": timeout}
     return subprocess.run([MANIFESTS / "deploy.sh"], env=environment, capture_output=True, text=True, check=False)
 
@@ -48,8 +50,35 @@ def test_it_installs_and_waits_until_the_operator_is_available(cluster: Cluster)
 
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "the operator is available" in ran.stdout
+    assert "KubeRay" not in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("  kubectl pointsman explain decisiongraph/card-fraud -n fraud")
     assert cluster.get("deployment", "pointsman-operator", NAMESPACE)["status"]["availableReplicas"] == 2
     assert deployed(cluster).returncode == 0, "a second time it changes nothing, and says so"
+
+
+def test_what_graphs_lack_is_said_and_models_are_installed_all_the_same(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    assert deployed(cluster).returncode == 0
+    cluster.apply(*documents(namespace, "ActionTarget"))
+    missing = f'the namespace "{namespace}" has no Secret "pointsman-store"'
+
+    ran = deployed(cluster, programs=without_kuberay(cluster, tmp_path))
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert 'the cluster has no "rayservices.ray.io": graphs of type RayServe need KubeRay' in ran.stdout
+    assert missing in ran.stdout
+    cluster.kubectl("create", "secret", "generic", "pointsman-store", "-n", namespace)
+    assert missing not in deployed(cluster).stdout
+
+
+def without_kuberay(cluster: Cluster, folder: Path) -> Path:
+    """A folder with a kubectl that is the cluster's own, but finds no RayService: others of this cluster need theirs."""
+    program = folder / "kubectl"
+    found = f'exec {shlex.quote(str(cluster.kubectl_program))} "$@"'
+    program.write_text(f'#!/bin/sh\ncase "$*" in *rayservices.ray.io*) exit 1 ;; *) {found} ;; esac\n')
+    program.chmod(0o755)
+    return folder
 
 
 def test_images_that_cannot_be_pulled_are_named_with_the_way_out(cluster: Cluster) -> None:
