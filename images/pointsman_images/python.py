@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 _UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/lintian", "usr/share/info", "usr/share/bug")
-_COMMANDS = ("sh", "ls", "cat", "sleep", "rm", "touch", "mkdir", "env", "id", "wget", "grep", "sed", "ps", "kill")
+COMMANDS = ("sh", "ls", "cat", "sleep", "rm", "touch", "mkdir", "env", "id", "wget", "grep", "sed", "ps", "kill")
+"""What a shell and Kubernetes' probes call, busybox where Debian's own is not there: KubeRay's want wget"""
 USER = 65532
 """Who runs in our images: nobody in particular, and not root"""
 
@@ -22,7 +23,7 @@ def python_root(packages: Path, root: Path) -> None:
     binaries = root / "usr" / "bin"
     _link(binaries / "python3", "python3.11")
     _link(binaries / "python", "python3")
-    for command in _COMMANDS:
+    for command in COMMANDS:
         if not (binaries / command).exists():
             _link(binaries / command, "busybox")
     (root / "etc" / "passwd").write_text(

@@ -23,8 +23,10 @@ from pointsman_images.build import (
     Role,
     program,
 )
-from pointsman_images.python import USER
+from pointsman_images.python import COMMANDS, USER
 
+ESSENTIAL = frozenset({"sh", "ls", "cat", "sleep", "rm", "touch", "mkdir", "env", "id", "grep", "sed"})
+"""Those that Debian's whole image has of its own"""
 CONTAINERFILE = (PROJECT / "Containerfile").read_text()
 
 
@@ -72,6 +74,9 @@ def _of_base(base: Stage) -> Iterator[str]:
     installed = run.partition("--no-install-recommends ")[2].partition(" &&")[0].split()
     if set(installed) != set(debian.PYTHON_IMAGE):
         yield f"packages: {set(installed) ^ set(debian.PYTHON_IMAGE)}"
+    linked = run.partition("for command in ")[2].partition("; do ln -s busybox /usr/bin/$command;")[0].split()
+    if set(linked) != set(COMMANDS) - ESSENTIAL:
+        yield f"commands of busybox: {linked}"
     if base.of("USER") != [f"{USER}:{USER}"] or f"--uid {USER} --gid {USER}" not in run:
         yield f"the user is {base.of('USER')}"
     if base.of("WORKDIR") != [FOLDER]:
@@ -140,6 +145,7 @@ def test_it_gives_what_make_images_gives() -> None:
         pytest.param('"pointsman_operator"]', '"pointsman_operator", "--debug"]', id="another command"),
         pytest.param(" busybox ", " ", id="a package less"),
         pytest.param(" busybox ", " busybox curl ", id="a package more"),
+        pytest.param(" wget ps kill;", " ps kill;", id="without what KubeRay's probes call"),
         pytest.param("debian:12-slim", "debian:13-slim", id="another Debian"),
         pytest.param("COPY operators operators\n", "", id="a part of our wheel left out"),
         pytest.param("COPY --from=ours /app /app\nCMD", "CMD", id="without our wheel"),
