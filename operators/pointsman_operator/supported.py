@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pointsman_operator.resources.graphs.platform import RAY_VERSION
+
 KUBERNETES, KSERVE, KUBERAY, GATEWAY, MLFLOW = "Kubernetes", "KServe", "KubeRay", "Gateway API", "MLflow"
 PAGE = Path("docs/supported-versions.md")
 
@@ -116,6 +118,9 @@ The operator looks when it starts and every minute. What is outside the table is
 `pointsman_operator_supported{{part, version}}`, 1 or 0. While KServe is older, or serves InferenceService in no version that is
 written here, every ModelDeployment says `KServeUnsupported` and stays as it is. While KubeRay is absent or older, every
 DecisionGraph of type RayServe says `KubeRayNotFound` or `KubeRayUnsupported`, and stays as it is.
+
+The operator does not look at what graphs reach by their own settings. They are tested with PostgreSQL 18 ([the store](store.md))
+and Kafka 4.1. Ray {RAY_VERSION} is in the image `graph`; an image of your own for `spec.runtime.image` is made from that one.
 """
 
 
