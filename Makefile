@@ -56,6 +56,7 @@ bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (hal
 	@$(BIN)/python benchmarks/features.py
 	@$(BIN)/python benchmarks/monitors.py
 	@$(BIN)/python benchmarks/peers/run.py
+	@$(BIN)/python benchmarks/certificates.py
 	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/kafka.py
 	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/reconcile.py
 	@$(BIN)/python benchmarks/page.py

@@ -1,13 +1,15 @@
 """Brings labels and decisions together, so that bands can be certified: for `pointsman certify` and the API.
 
-Labels come from a file (JSONL, CSV or Parquet: `id` of the event, `label`, and `propensity` where the probability with which
-it came to be seen is known). Scores come from the store's decisions, or from events that a graph in a folder scores anew.
+Labels are those that the store knows (verdicts, ground truth, silence), or come from a file (JSONL, CSV or Parquet: `id` of the
+event, `label`, and `propensity` where the probability with which it came to be seen is known). Scores come from the store's
+decisions, or from events that a graph in a folder scores anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,19 +23,23 @@ from pointsman.certificates.digest import scorer
 from pointsman.certificates.labelled import Labelled
 from pointsman.certificates.segments import SEGMENT_TYPES, texts
 from pointsman.decisions.queries import recorded_revision
-from pointsman.graphs.contract import compile_contract
+from pointsman.graphs.contract import Contract, compile_contract
 from pointsman.graphs.identity import decision_ids
-from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.graphs.rescore import rescore
+from pointsman.graphs.resolve import ResolvedGraph, resolve
+from pointsman.labels.read import NoLabel, known_labels
 from pointsman.library import GraphLibrary
 
 Connection = psycopg.Connection[TupleRow]
 
 DECISIONS = """
-SELECT d.decision_id, d.score, d.revision, e.body FROM decision_keys k JOIN decisions d USING (day, decision_id)
+SELECT d.decision_id, d.score, d.revision, e.body, d.body FROM decision_keys k JOIN decisions d USING (day, decision_id)
 JOIN events e USING (day, stream_uid, event_id) WHERE k.decision_id = ANY(%s) AND d.score IS NOT NULL
 """
 REVISIONS = "SELECT digest, body FROM revisions WHERE kind = 'DecisionGraph' AND digest = ANY(%s)"
 AT_ONCE = 5000
+MODEL_PARTS = ("model of node ", "score expression")
+"""The parts of a scorer that may differ where decisions are scored anew: their features are those that were recorded"""
 TRUE, FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
 
 
@@ -51,7 +57,9 @@ class Label:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """What can be certified on, and what was left out: labels without a decision, decisions of another scorer."""
+    """What can be certified on, and what was left out: labels without a decision, or labelled decisions without a score,
+    and decisions of another scorer.
+    """
 
     labelled: Labelled
     unknown: int
@@ -98,6 +106,70 @@ def serving(connection: Connection, graph: str) -> ResolvedGraph:
     return resolved
 
 
+def with_model(resolved: ResolvedGraph, deployment: str, *, version: str, digest: str, folder: Path) -> ResolvedGraph:
+    """The revision that a graph has once a ModelDeployment serves these files. Raises CannotCertify."""
+    nodes = [node for node, model in resolved.models.items() if model.deployment == deployment]
+    if not nodes:
+        known = ", ".join(sorted({model.deployment for model in resolved.models.values()}))
+        raise CannotCertify(f'the graph calls no ModelDeployment "{deployment}": it calls {known}')
+    files = {"version": version, "digest": digest, "folder": str(folder), "placement": "Inline", "url": None}
+    models = {
+        node: model.model_copy(update=files) if node in nodes else model for node, model in resolved.models.items()
+    }
+    return resolve(
+        graph=resolved.graph, stream=resolved.stream, views=resolved.views, targets=resolved.targets, models=models
+    )
+
+
+def rescored(connection: Connection, joined: Joined, library: GraphLibrary) -> Joined:
+    """The same decisions, scored by the library from their recorded features; those without a score are left out."""
+    before = joined.labelled
+    found = dict[bytes, tuple[object, Mapping[str, Any]]]()
+    with connection.transaction():
+        for at in range(0, len(before), AT_ONCE):
+            ids = [UUID(bytes=id_) for id_ in before.ids[at : at + AT_ONCE]]
+            for id_, _, _, event, body in connection.execute(DECISIONS, (ids,)).fetchall():
+                found[id_.bytes] = (orjson.loads(event), orjson.loads(body)["values"])
+    events, values = zip(*(found[id_] for id_ in before.ids), strict=True)
+    scores = rescore(library.graph, library.ports, events, values)
+    after = replace(before, scores=scores).take(~np.isnan(scores))
+    return replace(joined, labelled=after, unknown=joined.unknown + len(before) - len(after))
+
+
+def known_to_the_store(
+    connection: Connection, resolved: ResolvedGraph, now: datetime, *, segment: str | None, any_model: bool = False
+) -> Joined:
+    """Recorded decisions of the same scorer, or of any model on the same features, with the labels that count now.
+
+    Raises CannotCertify. The weights are bound by the smallest propensity that the graph's audit, or any label, came with.
+    """
+    spec = resolved.graph.spec
+    if segment is not None:
+        _check_segment(resolved, segment)
+    try:
+        items, known = known_labels(connection, resolved.graph_uid, spec, now, segment=segment)
+    except NoLabel as error:
+        raise CannotCertify(str(error)) from error
+    alike = _alike(connection, resolved, set(items.revisions[known.rows].tolist()), any_model=any_model)
+    scored = np.isfinite(items.scores[known.rows])
+    ours = np.isin(items.revisions[known.rows].astype(str), list(alike))
+    kept = scored & ours
+    rows = known.rows[kept]
+    if not len(rows):
+        raise CannotCertify("no decision of this scorer has a label that counts yet")
+    propensities = known.propensities[kept]
+    labelled = Labelled(
+        ids=[items.ids[at] for at in rows.tolist()],
+        scores=items.scores[rows],
+        labels=known.labels[kept],
+        propensities=propensities,
+        smallest_propensity=min(float(spec.audit.sample.fraction) or 1.0, float(propensities.min())),
+        segment_field=segment,
+        segments=None if items.segments is None else items.segments[rows],
+    )
+    return Joined(labelled=labelled, unknown=int((~scored).sum()), other_scorer=int((scored & ~ours).sum()))
+
+
 def of_the_store(
     connection: Connection,
     resolved: ResolvedGraph,
@@ -105,22 +177,20 @@ def of_the_store(
     *,
     segment: str | None,
     smallest_propensity: float | None,
+    any_model: bool = False,
 ) -> Joined:
-    """Labels joined with recorded decisions of the same scorer. Raises CannotCertify."""
+    """Labels joined with recorded decisions of the same scorer, or of any model on the same features.
+
+    Raises CannotCertify.
+    """
     names = decision_ids(resolved.graph_uid, labels)
     of_event = dict(zip(names, labels, strict=True))
     wanted, rows = [UUID(bytes=id_) for id_ in names], list[tuple[bytes, float, str, bytes]]()
     with connection.transaction():
         for at in range(0, len(wanted), AT_ONCE):
             found = connection.execute(DECISIONS, (wanted[at : at + AT_ONCE],)).fetchall()
-            rows += [(id_.bytes, score, revision, bytes(body)) for id_, score, revision, body in found]
-        bodies = connection.execute(REVISIONS, (list({revision for _, _, revision, _ in rows}),)).fetchall()
-    ours = scorer(resolved)
-    alike = {
-        digest
-        for digest, body in bodies
-        if digest == resolved.revision or scorer(ResolvedGraph.model_validate(body)).parts == ours.parts
-    }
+            rows += [(id_.bytes, score, revision, bytes(body)) for id_, score, revision, body, _ in found]
+    alike = _alike(connection, resolved, {revision for _, _, revision, _ in rows}, any_model=any_model)
     kept = [row for row in rows if row[2] in alike]
     labelled = _labelled(
         resolved,
@@ -186,12 +256,30 @@ def _labelled(
     )
 
 
-def _segments(resolved: ResolvedGraph, segment: str, events: Sequence[object]) -> np.ndarray[Any, np.dtype[np.object_]]:
+def _alike(connection: Connection, resolved: ResolvedGraph, revisions: Set[str], *, any_model: bool) -> set[str]:
+    """Those of the revisions that give the scores that `resolved` gives, or would with its models."""
+    with connection.transaction():
+        bodies = connection.execute(REVISIONS, (list(revisions),)).fetchall()
+
+    def parts(of: ResolvedGraph) -> dict[str, str]:
+        found = scorer(of).parts.items()
+        return {name: value for name, value in found if not (any_model and name.startswith(MODEL_PARTS))}
+
+    wanted = parts(resolved)
+    return {digest for digest, body in bodies if parts(ResolvedGraph.model_validate(body)) == wanted}
+
+
+def _check_segment(resolved: ResolvedGraph, segment: str) -> tuple[Contract, str]:
     contract, name = compile_contract(resolved.stream), segment.removeprefix("event.")
     if not segment.startswith("event.") or name not in contract.types:
         raise CannotCertify(f'"{segment}" is no field of the event: known are {", ".join(sorted(contract.types))}')
     if contract.types[name].type not in SEGMENT_TYPES:
         raise CannotCertify(f'"{segment}" is a {contract.types[name].type}: a segment is a String, Integer or Boolean')
+    return contract, name
+
+
+def _segments(resolved: ResolvedGraph, segment: str, events: Sequence[object]) -> np.ndarray[Any, np.dtype[np.object_]]:
+    contract, name = _check_segment(resolved, segment)
     batch = contract.read(events)
     values = np.full(len(events), None, dtype=object)
     values[batch.good] = texts(batch.columns[name])

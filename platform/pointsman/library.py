@@ -54,6 +54,11 @@ class GraphLibrary:
         self._state = GraphState(compiled.views)
         self._promises = promises(compiled.resolved)
 
+    @property
+    def ports(self) -> Mapping[str, InlineModel]:
+        """Its models, by node."""
+        return self._ports
+
     def fresh(self) -> GraphLibrary:
         """The same graph, with features that have seen nothing."""
         return GraphLibrary(self.graph, self._ports, self._known)

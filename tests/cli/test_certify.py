@@ -15,13 +15,17 @@ from typer.testing import CliRunner
 
 from pointsman.cli.errors import Failure
 from pointsman.cli.main import app
-from pointsman.decisions.certificate_store import demote
+from pointsman.decisions.certificate_store import demote, rearm
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Engine, Submission
 from pointsman.decisions.queries import record_revision
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.transactions import as_json_lines
-from pointsman.library import load
+from pointsman.graphs.resolve import resolve
+from pointsman.labels.importing import Truth
+from pointsman.labels.store import import_labels
+from pointsman.library import load, open_resolved
+from pointsman.models.artifact import digest_of
 from pointsman.store.database import connect
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
@@ -156,19 +160,60 @@ def test_decisions_of_the_store_are_certified_and_the_graph_acts(engine, labels,
     )
 
 
-def test_a_demoted_band_is_certified_anew_and_another_person_re_arms_it(engine, labels, key, database_url) -> None:
-    pointsman("certificates", "trust", key.with_name("key.pub.pem"))
-    uid = engine.graph.resolved.graph_uid
-    what = {"segment": None, "certificate_id": None, "author": "monitor", "comment": "alarm"}
+def test_what_the_store_knows_is_certified_without_a_file(engine, transactions, key, database_url) -> None:
+    """Nothing was carried out yet, so that silence says nothing: only ground truth of a known draw counts."""
+    assert "has a label that counts yet" in pointsman("certify", "card-fraud", "--dry-run")[1]
+    now, uid = datetime.now(UTC), engine.graph.resolved.graph_uid
+    pairs = zip(transactions.transaction_id.tolist(), transactions.fraud.tolist(), strict=True)
+    truth = [Truth(event_id=id_, value=fraud, known_at=now) for id_, fraud in pairs]
     with connect(database_url) as connection:
-        demote(connection, uid, "approve", now=datetime.now(UTC), **what)
+        what = {"author": "bank", "source": "all of them", "replace": False}
+        import_labels(connection, uid, truth, propensity=1.0, now=now, **what)
+    code, said = pointsman("certify", "card-fraud", "--dry-run", "-o", "json")
+    approve, _ = orjson.loads(said)["bands"]
+    assert (code, approve["certified"], approve["method"]) == (1, "yes", "ClopperPearson")
+    assert approve["population"].startswith("all decisions of the band")
+
+
+def test_the_next_model_is_certified_on_recorded_features_before_it_serves(
+    engine, folder, labels, key, tmp_path
+) -> None:
+    pointsman("certificates", "trust", key.with_name("key.pub.pem"))
+    resolved = engine.graph.resolved
+    challenger = tmp_path / "challenger"
+    shutil.copytree(resolved.models["boosted"].folder, challenger)
+    (challenger / "README.md").write_text("The same trees, in other files.")
+    how = ("certify", "card-fraud", "--labels", labels, "--key", key, "-o", "json")
+    now = orjson.loads(pointsman(*how, "--dry-run")[1])["bands"]
+    said = pointsman(*how, "--model", f"fraud-scorer={challenger}")[1]
+    assert orjson.loads(said)["bands"] == now
+    assert "live" not in pointsman("certificates", "list", "card-fraud")[1]
+    artifact = {"digest": digest_of(challenger), "folder": str(challenger)}
+    models = {**resolved.models, "boosted": resolved.models["boosted"].model_copy(update=artifact)}
+    following = open_resolved(
+        resolve(
+            graph=resolved.graph, stream=resolved.stream, views=resolved.views, targets=resolved.targets, models=models
+        )
+    )
+    assert not engine.bands()[0].live
+    engine.switch(following.graph, following.ports)
+    assert engine.bands()[0].live
+    assert 'calls no ModelDeployment "x"' in pointsman(*how, "--model", f"x={challenger}")[1]
+
+
+def test_a_demoted_band_stays_so_when_it_is_certified_anew_until_it_is_re_armed(
+    engine, labels, key, database_url
+) -> None:
+    pointsman("certificates", "trust", key.with_name("key.pub.pem"))
+    uid, now = engine.graph.resolved.graph_uid, datetime.now(UTC)
+    what = {"segment": None, "comment": "alarm", "author": "monitor"}
+    with connect(database_url) as connection:
+        demote(connection, uid, "approve", certificate_id=None, now=now, **what)
         connection.commit()
-    how = ("certificates", "rearm", "card-fraud", "approve", "--author")
-    assert "certify it first" in pointsman(*how, "bob")[1]
-    pointsman("certify", "card-fraud", "--labels", labels, "--key", key, "--issuer", "ann")
-    assert "BandDemoted" in pointsman("certificates", "list", "card-fraud")[1]
-    assert "a second person" in pointsman(*how, "ann")[1]
-    assert pointsman(*how, "bob")[0] == 0
+        pointsman("certify", "card-fraud", "--labels", labels, "--key", key, "--issuer", "ann")
+        assert "BandDemoted" in pointsman("certificates", "list", "card-fraud")[1]
+        rearm(connection, uid, "approve", now=datetime.now(UTC), **what | {"author": "bob"})
+        connection.commit()
     assert "live" in pointsman("certificates", "list", "card-fraud")[1]
 
 

@@ -6,16 +6,25 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from pointsman.certificates.certify import certify
+from pointsman.certificates.document import SignedCertificate
+from pointsman.certificates.labelled import Labelled
+from pointsman.certificates.promise import promises
+from pointsman.certificates.report import BandReport
+from pointsman.certificates.statement import Terms, statements
+from pointsman.decisions import certificate_store
 from pointsman.decisions.engine import Answer, Fenced
 from pointsman.graphs.activity import QUIET
-from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.graphs.resolve import ResolvedGraph, resolve
 from pointsman.library import load
 from pointsman.store.database import connect
 from pointsman.store.migrate import migrate
@@ -127,7 +136,51 @@ def test_a_host_that_decides_tells_how_much_was_automatic_and_how_far_its_views_
             await until(lambda: b.readiness().ready)
             assert b.readiness().activity == QUIET
 
+
+def test_a_host_says_which_bands_are_certified_and_a_new_score_ends_it(
+    config, resolved, database_url, owner_url
+) -> None:
+    required = with_spec(resolved, certificates="Required")
+    edited = with_spec(required, score=required.graph.spec.score.replace("0.7", "0.71"))
+
+    def approves(host: GraphHost) -> BandReport | None:
+        return next((each for each in host.readiness().bands if each.band == "approve"), None)
+
+    async def test() -> None:
+        async with hosts(config("a", wants=required)) as (host,):
+            await until(lambda: approves(host) is not None)
+            assert approves(host).reason == "NoLiveCertificate"
+            assert (await decided(host))[0]["outcome"] == "review"
+            await asyncio.to_thread(certified, required, database_url, owner_url)
+            await until(lambda: approves(host).live)
+            assert (await decided(host))[0]["outcome"] == "approve"
+            await host.switch(edited)
+            assert (await decided(host))[0]["outcome"] == "review"
+            await until(lambda: approves(host).reason == "ScorerChanged")
+            assert approves(host).message.endswith("changed since: score expression")
+
     run(test)
+
+
+def with_spec(resolved: ResolvedGraph, **fields: object) -> ResolvedGraph:
+    graph = resolved.graph.model_copy(update={"spec": resolved.graph.spec.model_copy(update=fields)})
+    parts = {"stream": resolved.stream, "views": resolved.views, "targets": resolved.targets, "models": resolved.models}
+    return resolve(graph=graph, **parts)
+
+
+def certified(resolved: ResolvedGraph, database_url: str, owner_url: str) -> None:
+    """The band that approves, by labels of which none is wrong."""
+    key, now = Ed25519PrivateKey.generate(), datetime.now(UTC)
+    n = 8000
+    ids = [at.to_bytes(16, "big") for at in range(n)]
+    labelled = Labelled(ids=ids, scores=np.zeros(n), labels=np.zeros(n, dtype=np.bool_))
+    terms = Terms(issuer="ann", issued=now, expires=now + timedelta(days=1))
+    outcomes = certify(labelled, promises(resolved))
+    made = statements(outcomes, labelled, resolved, terms, [uuid4() for _ in outcomes])
+    with connect(owner_url) as owner:
+        certificate_store.add_key(owner, key.public_key(), now)
+    with connect(database_url) as connection:
+        assert certificate_store.issue(connection, [SignedCertificate.sign(each, key) for each in made]) == 1
 
 
 def test_a_host_without_a_request_knows_within_seconds_that_it_was_taken_over_from(config) -> None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(help="Band certificates: keys that sign, and what they have signed.", no_args_is_help=True)
 
-Segment = Annotated[str | None, typer.Option(help="Only the segment of this value.")]
-Comment = Annotated[str, typer.Option("--comment", "-m", help="Why; it is recorded.")]
 COLUMNS = ("id", "band", "segment", "bound", "wrong", "labelled", "issuer", "expires", "state")
 
 
@@ -133,28 +131,6 @@ def import_certificates(files: Annotated[list[Path], typer.Argument(help="Files 
     except (CannotRead, CertificateRefused) as error:
         raise Failure(str(error)) from error
     out().print(f"{new} new, {len(signed) - new} known", markup=False)
-
-
-@commands.command("rearm")
-def rearm_band(
-    graph: Annotated[str, typer.Argument(help="The graph.")],
-    band: Annotated[str, typer.Argument(help="The band that was demoted.")],
-    author: Annotated[str, typer.Option(help="Who re-arms it: another than has issued the new certificate.")],
-    segment: Segment = None,
-    comment: Comment = "",
-) -> None:
-    """Let a band act again that was demoted and has been certified anew."""
-    from pointsman.certifying import CannotCertify, serving
-    from pointsman.decisions.certificate_store import CertificateRefused, rearm
-
-    try:
-        with store() as connection:
-            uid = serving(connection, graph).graph_uid
-            now = datetime.now(UTC)
-            rearm(connection, uid, band, segment=segment, author=author, comment=comment, now=now)
-    except (CannotCertify, CertificateRefused) as error:
-        raise Failure(str(error)) from error
-    out().print(f"{band} acts again where its certificate is live", markup=False)
 
 
 def _of_graph(graph: str) -> list[tuple[SignedCertificate, str]]:

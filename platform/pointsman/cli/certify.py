@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pointsman.cli.connection import open_home
 from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.output import Format, err, out, show, table
 from pointsman.cli.pages import Output
-from pointsman.cli.store import store
+from pointsman.cli.store import registry, store
 
 if TYPE_CHECKING:
     from pointsman.certificates.certify import Outcome
@@ -31,13 +32,24 @@ def register(app: typer.Typer) -> None:
 def certify(
     graph: Annotated[str, typer.Argument(help="The graph, or a folder with its documents and models.")],
     labels: Annotated[
-        Path, typer.Option(help="id, label and perhaps propensity of events: .jsonl, .csv or .parquet.", metavar="FILE")
-    ],
+        Path | None,
+        typer.Option(
+            help="id, label and perhaps propensity of events: .jsonl, .csv or .parquet.  [default: what the store knows]",
+            metavar="FILE",
+        ),
+    ] = None,
     events: Annotated[
         Path | None, typer.Option(help="For a folder: the events, in their order.", metavar="FILE")
     ] = None,
     segment: Annotated[
         str | None, typer.Option(help="Certify each value of this field by itself.", metavar="event.FIELD")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Certify the graph with another model: recorded decisions are scored anew. URI is models:/… or a folder.",
+            metavar="DEPLOYMENT=URI",
+        ),
     ] = None,
     choose: Annotated[
         bool, typer.Option("--choose", help="Look for better thresholds too, on the half that does not test them.")
@@ -62,10 +74,13 @@ def certify(
     from pointsman.decisions.certificate_store import CertificateRefused, issue
 
     folder = Path(graph) if Path(graph).is_dir() else None
-    if folder is not None and events is None:
-        raise Failure(f'"{graph}" is a folder: it has no decisions', hint="--events FILE", code=Exit.USAGE)
+    if folder is not None and (events is None or labels is None):
+        hint = "--events FILE --labels FILE"
+        raise Failure(f'"{graph}" is a folder: it has neither decisions nor labels', hint=hint, code=Exit.USAGE)
+    if folder is not None and model is not None:
+        raise Failure("--model scores recorded decisions anew, and a folder has none", code=Exit.USAGE)
     try:
-        joined, resolved = _joined(graph, folder, labels, events, segment, smallest_propensity)
+        joined, resolved = _joined(graph, folder, labels, events, segment, smallest_propensity, model)
         outcomes = _outcomes(joined, resolved, choose=choose)
         signed = [] if dry_run else _signed(outcomes, joined, resolved, valid_for, key, issuer)
         if signed and folder is not None:
@@ -85,23 +100,52 @@ def certify(
 def _joined(
     graph: str,
     folder: Path | None,
-    labels: Path,
+    labels: Path | None,
     events: Path | None,
     segment: str | None,
     smallest_propensity: float | None,
+    model: str | None,
 ) -> tuple[Joined, ResolvedGraph]:
     from pointsman import certifying
+    from pointsman.library import load, open_resolved
 
-    found = certifying.read_labels(labels)
+    found = None if labels is None else certifying.read_labels(labels)
     how: dict[str, Any] = {"segment": segment, "smallest_propensity": smallest_propensity}
-    if folder is not None and events is not None:
-        from pointsman.library import load
-
+    if folder is not None and events is not None and found is not None:
         library = load(folder)
         return certifying.of_events(library, certifying.read_events(events), found, **how), library.graph.resolved
     with store() as connection:
         resolved = certifying.serving(connection, graph)
-        return certifying.of_the_store(connection, resolved, found, **how), resolved
+        if model is not None:
+            resolved = _with_model(resolved, model)
+        other = model is not None
+        if found is None:
+            now = datetime.now(UTC)
+            joined = certifying.known_to_the_store(connection, resolved, now, segment=segment, any_model=other)
+        else:
+            joined = certifying.of_the_store(connection, resolved, found, **how, any_model=other)
+        return certifying.rescored(connection, joined, open_resolved(resolved)) if other else joined, resolved
+
+
+def _with_model(resolved: ResolvedGraph, model: str) -> ResolvedGraph:
+    """The revision with another model, whose files come to lie where the home keeps models."""
+    from pointsman.certifying import with_model
+    from pointsman.models.artifact import digest_of
+    from pointsman.registry.pins import pin
+    from pointsman.registry.port import InvalidModelUri, ModelUri, RegistryError
+
+    deployment, _, uri = model.partition("=")
+    if not uri:
+        raise Failure(f'--model: "{model}" is not DEPLOYMENT=URI', code=Exit.USAGE)
+    if Path(uri).is_dir():
+        folder = Path(uri).absolute()
+        return with_model(resolved, deployment, version=uri, digest=digest_of(folder), folder=folder)
+    try:
+        with registry() as asked:
+            pinned = pin(asked, ModelUri.parse(uri), open_home().models)
+    except (InvalidModelUri, RegistryError) as error:
+        raise Failure(f"--model: {error}") from error
+    return with_model(resolved, deployment, version=pinned.version, digest=pinned.digest, folder=pinned.folder)
 
 
 def _outcomes(joined: Joined, resolved: ResolvedGraph, *, choose: bool) -> list[Outcome]:

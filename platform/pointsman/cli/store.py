@@ -1,4 +1,4 @@
-"""The decision store for the commands that work on it themselves: the one that the environment names, or the home's."""
+"""The decision store, and the registry, for commands that ask them themselves: what the environment names, or the home's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pointsman.cli.errors import Exit, Failure
 
 if TYPE_CHECKING:
     import psycopg
+
+    from pointsman.registry.mlflow_rest import MlflowRegistry
 
 
 @contextmanager
@@ -36,3 +38,16 @@ def store(*, owner: bool = False) -> Iterator[psycopg.Connection[Any]]:
         raise Failure("the decision store does not answer", hint=hint, code=Exit.NOT_RUNNING) from error
     with connection:
         yield connection
+
+
+def registry() -> MlflowRegistry:
+    """The model registry; close it, or use it as a context manager."""
+    from pointsman.cli.connection import open_home
+    from pointsman.graphs.pod import REGISTRY_URL
+    from pointsman.local.ports import Ports
+    from pointsman.registry.mlflow_rest import MlflowRegistry
+
+    if os.environ.get(REGISTRY_URL):
+        return MlflowRegistry(os.environ[REGISTRY_URL])
+    home = open_home()
+    return MlflowRegistry(f"http://127.0.0.1:{Ports(home).of('mlflow')}", local_root=home.artifacts)
