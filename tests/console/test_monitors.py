@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from pointsman.api.decision_graph import Audit
 from pointsman.api.meta import Percent
 from pointsman.decisions import certificate_store
+from pointsman.decisions.engine import Submission
 from pointsman.graphs.compile import compile_graph
 from pointsman.labels.importing import Truth
 from pointsman.labels.store import import_labels
@@ -149,3 +150,31 @@ def test_the_api_shows_monitors_and_a_demoted_band_takes_a_certificate_and_a_sec
     answer = call("POST", "/v1/graphs/card-fraud/bands/approve/rearm", json={"comment": "it is fine"})
     assert answer.status_code == 409
     assert "certify it first" in answer.json()["error"]
+
+
+def test_what_the_graph_decides_on_is_compared_with_what_it_was(engine, call) -> None:
+    def send(count: int, amount: int, **more: object) -> None:
+        events = [
+            {
+                "transaction_id": uuid4().hex,
+                "occurred_at": "2026-03-02T10:00:00Z",
+                "amount": f"{amount + at % 50}.50",
+                "card_id": f"c{at}",
+                "terminal_id": f"t{at}",
+                "card_account": "a",
+            }
+            | more
+            for at in range(count)
+        ]
+        engine.process([Submission(events=events, arrived=0.0, synchronous=False)])
+
+    send(400, 10)
+    send(200, 10)
+    unchanged = call("GET", "/v1/graphs/card-fraud/drift?newest=200").json()
+    assert "event.amount" not in [each["name"] for each in unchanged["inputs"] if each["changed"]]
+    send(200, 300, tip=1)
+    found = call("GET", "/v1/graphs/card-fraud/drift?newest=200").json()
+    assert (found["before"], found["now"]) == (600, 200)
+    assert "event.amount" in [each["name"] for each in found["inputs"] if each["changed"]]
+    assert found["unknownFields"] == {"tip": 200}
+    assert found["inDoubt"] == []  # nothing is certified

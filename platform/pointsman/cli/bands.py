@@ -1,16 +1,16 @@
-"""`pointsman bands`: what audited items say of each band, and letting a demoted one act again."""
+"""`pointsman bands`: what audited items and drifting inputs say of each band, and letting a demoted one act again."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from pointsman.cli.api import Api, of_the_api, watch
-from pointsman.cli.output import Format, out
+from pointsman.cli.output import Format, out, show
 from pointsman.cli.pages import Graph, Output, Watch, page, part
 
-commands = typer.Typer(help="Bands under watch: monitors, and re-arming.", no_args_is_help=True)
+commands = typer.Typer(help="Bands under watch: monitors, drift, and re-arming.", no_args_is_help=True)
 
 
 @commands.command("list")
@@ -35,6 +35,35 @@ def list_bands(api: Api, graph: Graph = None, watching: Watch = False, output: O
         page(rows, ("band", "segment", "labelled", "wrong", "promised", "evidence", "demoted"), output)
 
     watch(once, forever=watching)
+
+
+@commands.command("drift")
+@of_the_api
+def drift(
+    api: Api,
+    graph: Graph = None,
+    newest: Annotated[int, typer.Option(min=200, max=5000, help="How many of the newest decisions to look at.")] = 2000,
+    everything: Annotated[bool, typer.Option("--all", help="Inputs that have not changed too.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Whether what the graph decides on has changed since its last certificate, and which certificates that puts in doubt."""
+    found = api.get(f"/v1/graphs/{part(api.graph(graph))}/drift", newest=newest)
+    if output is not Format.TABLE:
+        return show(found, output)
+    rows: list[dict[str, Any]] = [each for each in found["inputs"] if each["changed"] or everything]
+    if rows:
+        page(rows, ("name", "psi", "ks", "missingBefore", "missingNow", "changed"), output)
+    changed = sum(each["changed"] for each in found["inputs"])
+    out().print(
+        f"{changed} of {len(found['inputs'])} inputs have changed: {found['now']} decisions beside {found['before']} before",
+        markup=False,
+    )
+    for name, events in found["unknownFields"].items():
+        out().print(f'the contract does not know the field "{name}", which {events} events have', markup=False)
+    for each in found["inDoubt"]:
+        segment = f" ({each['segment']})" if each["segment"] else ""
+        out().print(f'in doubt: the certificate of band "{each["band"]}"{segment}', markup=False)
+    return None
 
 
 @commands.command("rearm")

@@ -1,15 +1,17 @@
-"""Monitors of a graph's bands, and re-arming a band that one has demoted."""
+"""Monitors of a graph's bands, re-arming a band that one has demoted, and drift of what is decided on."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from pointsman.console.asking import Asked, Refused, Short, Text, TheKey, TheStore
 from pointsman.console.store import now
 from pointsman.decisions import certificate_store
+from pointsman.decisions.queries import recorded_revision
 from pointsman.monitoring.monitor import ALARM
+from pointsman.monitoring.recorded import drift
 from pointsman.monitoring.store import Watched, watched
 
 router = APIRouter(prefix="/v1/graphs/{graph}", tags=["monitors"])
@@ -35,6 +37,42 @@ def page(graph: Short, store: TheStore) -> dict[str, Any]:
             {"band": each.band, "segment": each.segment, "at": each.at, "author": each.author, "comment": each.comment}
             for each in demoted
         ],
+    }
+
+
+@router.get("/drift", summary="Whether what the graph decides on has changed")
+def drift_of(
+    graph: Short,
+    store: TheStore,
+    newest: Annotated[
+        int, Query(ge=200, le=5000, description="How many of the newest decisions are looked at.")
+    ] = 2000,
+) -> dict[str, Any]:
+    """The newest decisions beside those that were made before the last certificate was issued. `inDoubt` are the bands
+    whose certificates stand for a scorer that depends on a changed input: nothing is demoted for it.
+    """
+    found = store.graph(graph)
+    with store.connection() as connection:
+        resolved = recorded_revision(connection, found.uid)
+        if resolved is None:
+            raise Refused(409, f'graph: "{found.name}" has decided nothing yet')
+        seen = drift(connection, found.uid, resolved, newest)
+    return {
+        "before": seen.before,
+        "now": seen.now,
+        "inputs": [
+            {
+                "name": each.name,
+                "psi": each.psi,
+                "ks": each.ks,
+                "missingBefore": each.missing_before,
+                "missingNow": each.missing_now,
+                "changed": each.has_changed,
+            }
+            for each in seen.inputs
+        ],
+        "unknownFields": seen.unknown,
+        "inDoubt": [{"band": band, "segment": segment} for band, segment in seen.in_doubt],
     }
 
 

@@ -72,6 +72,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/graphs/{graph}/labels/counts"): Permission.READ,
         ("GET", "/v1/graphs/{graph}/labels/set"): Permission.OPERATE,
         ("GET", "/v1/graphs/{graph}/monitors"): Permission.READ,
+        ("GET", "/v1/graphs/{graph}/drift"): Permission.READ,
         ("POST", "/v1/graphs/{graph}/bands/{band}/rearm"): Permission.OPERATE,
         ("GET", "/v1/keys"): Permission.KEYS,
         ("POST", "/v1/keys"): Permission.KEYS,
