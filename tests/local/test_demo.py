@@ -154,7 +154,7 @@ def pointsman(home: Home, *arguments: str, code: int = 0) -> str:
 
 
 def test_a_reviewer_works_the_queue_from_the_command_line(client: ControlClient, home: Home) -> None:
-    (first,) = orjson.loads(pointsman(home, "reviews", "list", "-n", "1", "-o", "json"))
+    (first,) = orjson.loads(pointsman(home, "reviews", "list", "--limit", "1", "-o", "json"))
     held = orjson.loads(pointsman(home, "reviews", "claim", "-o", "json"))
     assert first["review_id"] in {each["review_id"] for each in held}
     pointsman(home, "reviews", "decide", first["review_id"], "fraud", "--reason", "the holder was asked")
@@ -243,7 +243,7 @@ def test_a_file_is_sent_and_what_broke_in_it_is_corrected(client: ControlClient,
     assert "1 events broke the contract" in pointsman(home, "events", "send", str(file), code=1)
     (letter,) = [
         each
-        for each in orjson.loads(pointsman(home, "deadletters", "list", "-n", "500", "-o", "json"))
+        for each in orjson.loads(pointsman(home, "deadletters", "list", "--limit", "500", "-o", "json"))
         if each["event_id"] == "file-2"
     ]
     corrected = tmp_path / "corrected.json"
