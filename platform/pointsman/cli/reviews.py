@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pointsman.cli.api import Api, of_the_api, watch
-from pointsman.cli.output import Format, out
+from pointsman.cli.output import Format, out, show
 from pointsman.cli.pages import Graph, Limit, Output, Watch, page, part, tell
 
 commands = typer.Typer(help="What waits for people.", no_args_is_help=True)
@@ -47,6 +47,44 @@ def show_review(
         return {**{key: value for key, value in item.items() if key != "behind"}, "decision": told(item["behind"])}
 
     tell(api.get(f"/v1/reviews/{part(review)}"), output, order)
+
+
+@commands.command("explain")
+@of_the_api
+def explain_review(
+    api: Api,
+    review: Annotated[str, typer.Argument(help="The item's id.")],
+    most: Annotated[int, typer.Option("--most", min=1, max=500, help="The most features.")] = 10,
+    output: Output = Format.TABLE,
+) -> None:
+    """Which features drove the score, strongest first, and what each other outcome would do."""
+    found = api.get(f"/v1/reviews/{part(review)}/explanation")
+    if output is not Format.TABLE:
+        return show(found, output)
+    page(found["drivers"][:most], ("feature", "value", "ofScore", "model"), output)
+    out().print()
+    models = [
+        {**each, "ofScore": f"{each['ofScore']:+.4f}", "compared with": each["comparedWith"]} for each in found["models"]
+    ]
+    page(models, ("node", "version", "method", "answer", "recorded", "ofScore", "compared with"), output)
+    for problem in found["notExplained"]:
+        out().print(f"not explained: {problem}", markup=False)
+    out().print()
+    page([_outcome(each) for each in found["alternatives"]], ("by", "name", "scores", "outcome", "effects"), output)
+    return None
+
+
+def _outcome(told: dict[str, Any]) -> dict[str, Any]:
+    """An alternative as a row: its scores, and each action with what it would be sent to."""
+    least, below = told["fromScore"], told["belowScore"]
+    bounds = [f"≥ {least}" if least else "", f"< {below}" if below else ""]
+    taken = " (taken)" if told["wasTaken"] else ""
+    return {
+        **told,
+        "scores": " ".join(filter(None, bounds)) or "-",
+        "outcome": f"{told['outcome']}{taken}" if told["by"] == "band" else "-",
+        "effects": [f"{each['action']}: {each['operation']} at {each['target']}" for each in told["effects"]],
+    }
 
 
 @commands.command("claim")

@@ -25,6 +25,8 @@ from pointsman.console.asking import (
 )
 from pointsman.console.store import now
 from pointsman.decisions.queries import explain
+from pointsman.decisions.recorded import NotRecorded
+from pointsman.explanations.explain import explained
 from pointsman.reviews import queue, verdicts
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
@@ -95,6 +97,19 @@ def one(review: UUID, store: TheStore) -> dict[str, Any]:
         (item,) = queue.shown([queue.one(connection, review)])
         decision = explain(connection, str(item["decision_id"]))
     return {**item, "behind": decision}
+
+
+@router.get("/{review}/explanation", summary="What drove the score, and what each other outcome would do")
+def explanation(review: UUID, store: TheStore) -> dict[str, Any]:
+    """Computed on demand from the recorded features and the models of the revision that decided: the features in the order
+    of their part in the score, by exact TreeSHAP for tree ensembles and by occlusion for other models.
+    """
+    with store.connection() as connection:
+        item = queue.one(connection, review)
+        try:
+            return {"review": str(review), **explained(connection, item["decision_id"])}
+        except NotRecorded as error:
+            raise Refused(404, f"decision: {error}") from error
 
 
 @router.post("/{review}/claim", summary="Claim an item and its case")

@@ -56,6 +56,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/decisions/{decision}"): Permission.READ,
         ("GET", "/v1/reviews"): Permission.READ,
         ("GET", "/v1/reviews/{review}"): Permission.READ,
+        ("GET", "/v1/reviews/{review}/explanation"): Permission.READ,
         ("POST", "/v1/reviews/claim"): Permission.REVIEW,
         ("POST", "/v1/reviews/{review}/claim"): Permission.REVIEW,
         ("POST", "/v1/reviews/{review}/release"): Permission.REVIEW,

@@ -27,7 +27,7 @@ LOCATION = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-
 
 def read_onnx(path: Path, folder: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
     """The inputs and outputs of a file that may be run. Raises ArtifactRefused."""
-    model = _parsed(path)
+    model = parsed(path)
     _check_operators(model, path)
     for tensor in _tensors(model):
         _check_data(tensor, path, folder)
@@ -60,7 +60,8 @@ def _format() -> Any:
     return module
 
 
-def _parsed(path: Path) -> Any:
+def parsed(path: Path) -> Any:
+    """The file as ONNX's ModelProto. Raises ArtifactRefused."""
     from google.protobuf.message import DecodeError
 
     try:

@@ -5,7 +5,7 @@ Used inside a graph's process (models.inline) and by the native model server.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from pointsman.models.artifact import NUMPY_TYPES, ArtifactRefused, ModelArtifact, TensorSpec
+from pointsman.models.onnx_file import parsed
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -56,19 +57,15 @@ class OnnxSession:
     """A loaded model. Thread-safe; the caller chooses how many threads call. Raises ArtifactRefused."""
 
     def __init__(self, artifact: ModelArtifact) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.use_deterministic_compute = True
-        options.log_severity_level = FATAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.artifact = artifact
         self._inputs = {each.name: _Input(each) for each in artifact.inputs}
         self._outputs = [each.name for each in artifact.outputs]
         self._run_options = ort.RunOptions()
         self._run_options.log_severity_level = FATAL
         try:
-            self._session = ort.InferenceSession(str(artifact.onnx_path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(
+                str(artifact.onnx_path), _options(), providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # the runtime's own types have no common base; they stop here
             raise ArtifactRefused(
                 f'ONNX Runtime does not load it: "{artifact.onnx_path}": {_said(error)}: convert the model again'
@@ -136,6 +133,35 @@ class OnnxSession:
     def _alone(self, rows: Arrays) -> dict[str, list[npt.NDArray[Any]]]:
         answers = [self.infer({name: array[at : at + 1] for name, array in rows.items()}) for at in range(PROBED_ROWS)]
         return {name: [answer[name] for answer in answers] for name in self._outputs}
+
+
+def inner_tensor(artifact: ModelArtifact, name: str) -> Callable[[Arrays], npt.NDArray[Any]]:
+    """What an opened model's tensor holds, which may be none of its outputs, for inputs that the model takes.
+
+    Raises ArtifactRefused where the model lies in more than one file.
+    """
+    model = parsed(artifact.onnx_path)
+    model.graph.output.add().name = name
+    try:
+        session = ort.InferenceSession(model.SerializeToString(), _options(), providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own types have no common base; they stop here
+        raise ArtifactRefused(f'no tensor "{name}" can be read: "{artifact.onnx_path}": {_said(error)}') from error
+
+    def read(inputs: Arrays) -> npt.NDArray[Any]:
+        (found,) = session.run([name], dict(inputs))
+        return np.asarray(found)
+
+    return read
+
+
+def _options() -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = FATAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 class _Input:

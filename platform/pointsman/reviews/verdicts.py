@@ -5,7 +5,7 @@ A verdict's actions go to the outbox as a band's do, under ids made of decision 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,12 +16,9 @@ import psycopg
 from psycopg.rows import TupleRow, dict_row
 
 from pointsman.actions.outbox import CHANNEL
-from pointsman.api.decision_graph import REVIEW, Verdict
-from pointsman.decisions.accept import event_columns
-from pointsman.decisions.record import plain_values
-from pointsman.graphs.contract import compile_contract
+from pointsman.api.decision_graph import Verdict
+from pointsman.decisions.recorded import NotRecorded, Recorded, recorded
 from pointsman.graphs.identity import action_id
-from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.labels.store import Judged, judge
 from pointsman.ledger.append import append_leaves
 from pointsman.reviews.queue import LOCK, Conflict, Item, NotFound, one, open_of_case
@@ -31,13 +28,6 @@ Connection = psycopg.Connection[TupleRow]
 CLOSE = Verdict(name="close")
 """What can be said of an item where the graph declares no verdicts."""
 
-BEHIND = """
-SELECT d.day, d.decision_id, d.body, d.revision, e.body AS event
-FROM decision_keys k JOIN decisions d USING (day, decision_id)
-    LEFT JOIN events e ON e.day = d.day AND e.stream_uid = d.stream_uid AND e.event_id = d.event_id
-WHERE k.decision_id = ANY(%s)
-"""
-REVISION = "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND digest = %s"
 INSERT = """
 INSERT INTO verdicts (verdict_id, review_id, decision_id, graph_uid, verdict, reason, reviewer, at, body)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -69,17 +59,6 @@ class Said:
     reviewer: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Behind:
-    """What a verdict's actions are made of."""
-
-    day: Any
-    resolved: ResolvedGraph
-    columns: Mapping[str, object]
-    propensity: float | None
-    """how probable it was that a person would see the item; None where its own fate brought it there"""
-
-
 def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: bool, now: datetime) -> list[Item]:
     """End the item, or all of its case that this reviewer holds. The same again gives the same answer.
 
@@ -102,7 +81,10 @@ def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: b
         if not whole_case:
             held = [review_id]
         items = [one(connection, id_) for id_ in held]
-        behind = _behind(cursor, [each["decision_id"] for each in items])
+        try:
+            behind = recorded(cursor, [each["decision_id"] for each in items])
+        except NotRecorded as error:
+            raise NotFound(str(error)) from error
         for each in items:
             _act(cursor, behind[each["decision_id"]], each, said.verdict, now)
         judged = [label for each in items for label in _label(behind[each["decision_id"]], each, said.verdict)]
@@ -122,31 +104,7 @@ def expire(connection: Connection, graph_uid: UUID, now: datetime) -> int:
     return len(items)
 
 
-def _behind(cursor: psycopg.Cursor[dict[str, Any]], decision_ids: Sequence[UUID]) -> dict[UUID, _Behind]:
-    rows = cursor.execute(BEHIND, (list(decision_ids),)).fetchall()
-    found, graphs = dict[UUID, _Behind](), dict[str, ResolvedGraph]()
-    for row in rows:
-        if row["revision"] not in graphs:
-            kept = cursor.execute(REVISION, (row["revision"],)).fetchone()
-            if kept is None:
-                raise NotFound(f"the revision {row['revision']} of this decision is not recorded")
-            graphs[row["revision"]] = ResolvedGraph.model_validate(kept["body"])
-        body = orjson.loads(row["body"])
-        resolved, columns = graphs[row["revision"]], dict(body["values"])
-        if row["event"] is not None:
-            read = compile_contract(resolved.stream).read([orjson.loads(row["event"])])
-            columns |= {
-                name: plain_values(column)[0] for name, column in event_columns(read.columns).items() if len(column)
-            }
-        propensity = 1.0 if body["outcome"] == REVIEW else body.get("audit", {}).get("propensity")
-        found[row["decision_id"]] = _Behind(day=row["day"], resolved=resolved, columns=columns, propensity=propensity)
-    missing = set(decision_ids) - found.keys()
-    if missing:
-        raise NotFound(f"the decision {sorted(map(str, missing))[0]} is no longer stored")
-    return found
-
-
-def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: _Behind, item: Item, verdict: str, now: datetime) -> None:
+def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: Recorded, item: Item, verdict: str, now: datetime) -> None:
     """Ask for the verdict's actions. Raises Refused where the verdict is not declared, or an action cannot be asked for."""
     spec = behind.resolved.graph.spec
     declared = {each.name: each for each in spec.review.verdicts or [CLOSE]}
@@ -178,7 +136,7 @@ def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: _Behind, item: Item, ve
             cursor.execute(f"NOTIFY {CHANNEL}")
 
 
-def _label(behind: _Behind, item: Item, verdict: str) -> Iterator[Judged]:
+def _label(behind: Recorded, item: Item, verdict: str) -> Iterator[Judged]:
     """What the verdict says of the graph's label, where the graph has one and declares verdicts."""
     spec = behind.resolved.graph.spec
     if spec.label is not None and spec.review.verdicts:
