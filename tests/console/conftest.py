@@ -90,7 +90,12 @@ def key_of(database_url: str) -> Callable[..., str]:
     def make(role: Role = Role.ADMIN, name: str = "ann", **more: object) -> str:
         with connect(database_url) as connection:
             _, text = keys.make(
-                connection, name, role, expires_at=more.get("expires_at"), now=more.get("now", datetime.now(UTC))
+                connection,
+                name,
+                role,
+                expires_at=more.get("expires_at"),
+                now=more.get("now", datetime.now(UTC)),
+                subject=more.get("subject"),
             )
         return text
 

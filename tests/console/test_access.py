@@ -50,7 +50,8 @@ def test_a_role_opens_what_it_was_granted_and_nothing_else(call, role) -> None:
 
 def ring(**changes: object) -> Keyring:
     key = {
-        "key_id": "k", "name": "ann", "role": Role.VIEWER, "created_at": NOW, "expires_at": None, "revoked_at": None,
+        "key_id": "k", "name": "ann-laptop", "subject": "ann", "role": Role.VIEWER, "created_at": NOW, "expires_at": None,
+        "revoked_at": None,
     }  # fmt: skip
     made = Keyring(lambda: {digest_of("pm_secret"): Key(**(key | changes))})
     made.refresh()
@@ -58,13 +59,13 @@ def ring(**changes: object) -> Keyring:
 
 
 def test_a_key_may_stand_in_a_header_that_no_proxy_keeps_to_itself() -> None:
-    assert ring().authorise("Bearer somebody-elses", Permission.READ, NOW, passed="pm_secret").name == "ann"
+    assert ring().authorise("Bearer somebody-elses", Permission.READ, NOW, passed="pm_secret").subject == "ann"
     with pytest.raises(NotAllowed, match="not known"):
         ring().authorise("Bearer pm_secret", Permission.READ, NOW, passed="pm_wrong")
 
 
 def test_a_valid_key_says_who_asks() -> None:
-    assert ring().authorise("Bearer pm_secret", Permission.READ, NOW).name == "ann"
+    assert ring().authorise("Bearer pm_secret", Permission.READ, NOW).subject == "ann"
 
 
 @pytest.mark.parametrize(

@@ -234,6 +234,11 @@ class Review(Block):
         max_length=32,
         description="What a reviewer can say; default: nothing but to close the item.",
     )
+    second_share: Percent | None = Field(
+        default=None,
+        description="The share of decided items that another reviewer decides too, without seeing what the first said, "
+        'such as "5%"; it measures how far reviewers agree and changes nothing else. Default: none.',
+    )
 
 
 class Audit(Block):

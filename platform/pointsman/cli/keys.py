@@ -17,7 +17,7 @@ commands = typer.Typer(help="API keys.", no_args_is_help=True)
 @of_the_api
 def list_keys(api: Api, output: Output = Format.TABLE) -> None:
     """All keys; their text is not kept."""
-    columns = ("key_id", "name", "role", "created_at", "expires_at", "revoked_at")
+    columns = ("key_id", "name", "subject", "role", "created_at", "expires_at", "revoked_at")
     page(api.get("/v1/keys")["items"], columns, output)
 
 
@@ -25,13 +25,34 @@ def list_keys(api: Api, output: Output = Format.TABLE) -> None:
 @of_the_api
 def create_key(
     api: Api,
-    name: Annotated[str, typer.Argument(help="Whose key it is; reviewers are known by it.")],
+    name: Annotated[str, typer.Argument(help="The key's name.")],
     role: Annotated[str, typer.Option(help="viewer, service, reviewer, operator or admin.")],
+    subject: Annotated[
+        str | None, typer.Option(help="Who holds it: a person is one, whatever keys they hold.  [default: NAME]")
+    ] = None,
     expires: Annotated[str | None, typer.Option(help="After how long it opens nothing, such as 720h.")] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a key; it is shown this once."""
-    made = api.post("/v1/keys", {"name": name, "role": role, "expiresAt": ahead(expires)})
+    made = api.post("/v1/keys", {"name": name, "subject": subject, "role": role, "expiresAt": ahead(expires)})
+    if output is not Format.TABLE:
+        return show(made, output)
+    out().print(made["key"], markup=False)
+    return None
+
+
+@commands.command("rotate")
+@of_the_api
+def rotate_key(
+    api: Api,
+    name: Annotated[str, typer.Argument(help="The name of a valid key.")],
+    overlap: Annotated[
+        float, typer.Option(min=0, max=720, metavar="HOURS", help="How long the key before it opens yet.")
+    ] = 24,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make a key's successor; it is shown this once. At most two keys of a name open anything."""
+    made = api.post(f"/v1/keys/{part(name)}/rotate", {"overlapSeconds": round(overlap * 3600)})
     if output is not Format.TABLE:
         return show(made, output)
     out().print(made["key"], markup=False)

@@ -64,7 +64,8 @@ def explain_review(
     page(found["drivers"][:most], ("feature", "value", "ofScore", "model"), output)
     out().print()
     models = [
-        {**each, "ofScore": f"{each['ofScore']:+.4f}", "compared with": each["comparedWith"]} for each in found["models"]
+        {**each, "ofScore": f"{each['ofScore']:+.4f}", "compared with": each["comparedWith"]}
+        for each in found["models"]
     ]
     page(models, ("node", "version", "method", "answer", "recorded", "ofScore", "compared with"), output)
     for problem in found["notExplained"]:
@@ -129,3 +130,41 @@ def decide_review(
     body = {"verdict": verdict, "reason": reason, "scope": "Item" if item_only else "Case"}
     items = api.post(f"/v1/reviews/{part(review)}/verdict", body)["items"]
     page(items, ("review_id", "case_key", "state", "verdict", "reviewer"), output)
+
+
+@commands.command("golden")
+@of_the_api
+def plant_golden(
+    api: Api,
+    decision: Annotated[str, typer.Argument(help="A decision's id or its first digits, or its event's id.")],
+    verdict: Annotated[str, typer.Argument(help="The verdict that is right.")],
+) -> None:
+    """Slip an item into the queue whose answer is known; reviewers are measured by it, and nothing else follows."""
+    made = api.post("/v1/reviews/golden", {"decision": decision, "verdict": verdict})
+    out().print(made["review"], markup=False)
+
+
+@commands.command("measures")
+@of_the_api
+def measure_reviewers(
+    api: Api,
+    graph: Graph = None,
+    days: Annotated[float, typer.Option(min=0.01, max=3650, help="Verdicts of so many days until now.")] = 30,
+    output: Output = Format.TABLE,
+) -> None:
+    """How far reviewers agree beyond chance, with each other and with known answers, and how long they take."""
+    found = api.get(f"/v1/graphs/{part(api.graph(graph))}/reviewers", days=days)
+    if output is not Format.TABLE:
+        return show(found, output)
+    page(
+        found["reviewers"],
+        ("reviewer", "verdicts", "p50_seconds", "p95_seconds", "golden", "golden_right"),
+        output,
+    )
+    out().print()
+    page(found["pairs"], ("reviewers", "items", "agreed", "kappa"), output)
+    alpha = "-" if found["alpha"] is None else f"{found['alpha']:.3f}"
+    out().print(
+        f"\nKrippendorff's alpha {alpha}, over {found['items_seen_twice']} decisions that two or more saw", markup=False
+    )
+    return None

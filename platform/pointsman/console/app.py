@@ -27,7 +27,10 @@ from pointsman.reviews import queue, verdicts
 
 log = structlog.get_logger()
 
-ROUTERS = tuple(each.router for each in (decisions, reviews, dead_letters, lists, labels, monitors, keys))
+ROUTERS = (
+    *(each.router for each in (decisions, reviews, dead_letters, lists, labels, monitors, keys)),
+    reviews.measuring,
+)
 
 
 def console_app(store: Store) -> FastAPI:

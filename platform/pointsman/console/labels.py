@@ -68,7 +68,7 @@ def import_(graph: Short, body: Batch, store_: TheStore, key: TheKey) -> dict[st
             connection,
             found.uid,
             truths,
-            author=key.name,
+            author=key.subject,
             source=body.source,
             propensity=body.propensity,
             replace=body.replace,

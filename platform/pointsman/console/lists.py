@@ -55,7 +55,7 @@ def add(graph: Short, name: Short, body: Entry, store: TheStore, key: TheKey) ->
                 found.uid,
                 name,
                 body.value,
-                author=key.name,
+                author=key.subject,
                 comment=body.comment,
                 expires_at=body.expires_at,
                 now=now(),
@@ -78,7 +78,7 @@ def remove(
     found = store.graph(graph)
     _check(found, name)
     with store.connection() as connection:
-        gone = list_store.remove(connection, found.uid, name, value, author=key.name, comment=comment, now=now())
+        gone = list_store.remove(connection, found.uid, name, value, author=key.subject, comment=comment, now=now())
     if not gone:
         raise Refused(404, f'value: "{value[:80]}" does not stand in "{name}"')
     return {"list": name, "value": value, "changed": True}

@@ -83,7 +83,7 @@ def rearm(graph: Short, band: Short, body: Rearm, store: TheStore, key: TheKey) 
     with store.connection() as connection:
         try:
             event = certificate_store.rearm(
-                connection, found.uid, band, segment=body.segment, author=key.name, comment=body.comment, now=now()
+                connection, found.uid, band, segment=body.segment, author=key.subject, comment=body.comment, now=now()
             )
         except certificate_store.CertificateRefused as error:
             raise Refused(409, f"band: {error}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -24,12 +25,15 @@ from pointsman.console.asking import (
     read_cursor,
 )
 from pointsman.console.store import now
-from pointsman.decisions.queries import explain
+from pointsman.decisions.queries import DecisionNotFound, explain
 from pointsman.decisions.recorded import NotRecorded
 from pointsman.explanations.explain import explained
 from pointsman.reviews import queue, verdicts
+from pointsman.reviews.measures import measures
+from pointsman.reviews.second import UnknownAnswer, given, open_golden
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
+measuring = APIRouter()
 
 LEASE_SECONDS = 900
 
@@ -54,9 +58,29 @@ class GiveVerdict(Asked):
     scope: Literal["Case", "Item"] = "Case"
 
 
+class Golden(Asked):
+    """A decision, by its id or its event's, and the verdict that is right."""
+
+    decision: Short
+    verdict: Short
+
+
+@measuring.get("/v1/graphs/{graph}/reviewers", tags=["reviews"], summary="How reviewers agree, and how long they take")
+def reviewers(
+    graph: Short,
+    store: TheStore,
+    days: Annotated[float, Query(gt=0, le=3650, description="Verdicts of so many days until now.")] = 30,
+) -> dict[str, Any]:
+    """Cohen's kappa of each pair, Krippendorff's alpha over all, golden items, and seconds from claim to verdict."""
+    uid, since = store.graph(graph).uid, now() - timedelta(days=days)
+    with store.connection() as connection:
+        return {"since": since, **asdict(measures(given(connection, uid, since)))}
+
+
 @router.get("", summary="Items in the order in which they should be worked")
 def page(
     store: TheStore,
+    key: TheKey,
     graph: Annotated[Short, Query(description="The graph's name.")],
     state: Annotated[ReviewState | None, Query(description="Only items in this state.")] = "open",
     case: Annotated[Short | None, Query(description="Only items of this case.")] = None,
@@ -78,7 +102,21 @@ def page(
     if len(items) == limit:
         escalated, priority, age, id_ = queue.rank_of(items[-1])
         following = cursor(escalated, str(priority), str(age), str(id_))
-    return {"items": queue.shown(items), "next": following}
+    return {"items": queue.shown(items, key.subject), "next": following}
+
+
+@router.post("/golden", status_code=201, summary="Slip in an item whose answer is known")
+def golden(body: Golden, store: TheStore, key: TheKey) -> dict[str, Any]:
+    """It stands in the queue like any other; you cannot claim it, and what is said of it has no effect outside."""
+    with store.connection() as connection:
+        try:
+            behind = explain(connection, body.decision)["decision"]
+            review = open_golden(connection, UUID(behind["decision"]), body.verdict, author=key.subject, now=now())
+        except DecisionNotFound as error:
+            raise Refused(404, f"decision: {error}") from error
+        except UnknownAnswer as error:
+            raise Refused(422, str(error)) from error
+    return {"review": str(review)}
 
 
 @router.post("/claim", summary="Claim the case that comes first")
@@ -86,17 +124,22 @@ def claim_next(body: ClaimNext, store: TheStore, key: TheKey) -> dict[str, Any]:
     """The items of the case; none where nothing waits."""
     lease, graph = timedelta(seconds=body.lease_seconds), store.graph(body.graph)
     with store.connection() as connection:
-        items = queue.claim_next(connection, graph.uid, key.name, lease=lease, now=now())
-    return {"items": queue.shown(items)}
+        items = queue.claim_next(connection, graph.uid, key.subject, lease=lease, now=now())
+    return {"items": queue.shown(items, key.subject)}
 
 
 @router.get("/{review}", summary="An item with everything behind its decision")
-def one(review: UUID, store: TheStore) -> dict[str, Any]:
-    """The item, its decision, and the verdicts that can be given."""
+def one(review: UUID, store: TheStore, key: TheKey) -> dict[str, Any]:
+    """The item and its decision; of one that was decided before, what the band did and not what a person had done."""
     with store.connection() as connection:
-        (item,) = queue.shown([queue.one(connection, review)])
-        decision = explain(connection, str(item["decision_id"]))
-    return {**item, "behind": decision}
+        item = queue.one(connection, review)
+        behind = explain(connection, str(item["decision_id"]))
+    if item["purpose"] != "First" or item["awaits_second"]:
+        of_band = {each["id"] for each in behind["decision"]["actions"]}
+        behind["actions"] = [each for each in behind["actions"] if str(each["action_id"]) in of_band]
+        behind["review"] = None
+    (shown,) = queue.shown([item], key.subject)
+    return {**shown, "behind": behind}
 
 
 @router.get("/{review}/explanation", summary="What drove the score, and what each other outcome would do")
@@ -117,8 +160,8 @@ def claim(review: UUID, body: Claim, store: TheStore, key: TheKey) -> dict[str, 
     """Held until the lease ends; claimed again, it is held longer. 409 where somebody else holds it."""
     with store.connection() as connection:
         lease = timedelta(seconds=body.lease_seconds)
-        items = queue.claim(connection, review, key.name, lease=lease, now=now())
-    return {"items": queue.shown(items)}
+        items = queue.claim(connection, review, key.subject, lease=lease, now=now())
+    return {"items": queue.shown(items, key.subject)}
 
 
 @router.post("/{review}/release", summary="Give a case back")
@@ -126,15 +169,19 @@ def release(review: UUID, store: TheStore, key: TheKey) -> dict[str, Any]:
     """The number of items that were given back."""
     with store.connection() as connection:
         queue.one(connection, review)
-        return {"released": queue.release(connection, review, key.name)}
+        return {"released": queue.release(connection, review, key.subject)}
 
 
 @router.post("/{review}/verdict", summary="Decide a case")
 def decide(review: UUID, body: GiveVerdict, store: TheStore, key: TheKey, counted: TheVerdicts) -> dict[str, Any]:
     """Ends the items of the case that you hold, and asks for the verdict's actions. The same again changes nothing."""
-    said, moment = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=key.name), now()
+    said, moment = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=key.subject), now()
     with store.connection() as connection:
         items = verdicts.decide(connection, review, said, whole_case=body.scope == "Case", now=moment)
     for graph in store.graphs():
-        counted.said(graph, [each for each in items if (each["graph_uid"], each["decided_at"]) == (graph.uid, moment)])
-    return {"items": queue.shown(items)}
+        counted.said(graph, [each for each in items if _just_decided(each, graph.uid, moment)])
+    return {"items": queue.shown(items, key.subject)}
+
+
+def _just_decided(item: queue.Item, graph_uid: UUID, moment: datetime) -> bool:
+    return (item["graph_uid"], item["decided_at"], item["purpose"]) == (graph_uid, moment, "First")

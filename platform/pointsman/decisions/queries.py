@@ -197,7 +197,8 @@ def explain(connection: Connection, wanted: str) -> dict[str, Any]:
                 action["action_id"],
             )
         reviews = all_of(
-            "SELECT state, case_key, priority, reasons, opened_at, deadline_at FROM reviews WHERE decision_id = %s",
+            "SELECT state, case_key, priority, reasons, opened_at, deadline_at FROM reviews "
+            "WHERE decision_id = %s AND purpose = 'First'",
             decision_id,
         )
         leaves = all_of(

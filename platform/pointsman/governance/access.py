@@ -17,7 +17,8 @@ class Permission(StrEnum):
     REVIEW = "review"
     """Claim and decide review items."""
     OPERATE = "operate"
-    """Replay and discard dead letters, change lists, import and export labels, re-arm bands."""
+    """Replay and discard dead letters, change lists, import and export labels, re-arm bands; see how
+    reviewers agree, and plant golden items."""
     KEYS = "keys"
     """Make and revoke API keys."""
 
@@ -57,6 +58,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/reviews"): Permission.READ,
         ("GET", "/v1/reviews/{review}"): Permission.READ,
         ("GET", "/v1/reviews/{review}/explanation"): Permission.READ,
+        ("POST", "/v1/reviews/golden"): Permission.OPERATE,
         ("POST", "/v1/reviews/claim"): Permission.REVIEW,
         ("POST", "/v1/reviews/{review}/claim"): Permission.REVIEW,
         ("POST", "/v1/reviews/{review}/release"): Permission.REVIEW,
@@ -65,6 +67,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/deadletters/{letter}"): Permission.READ,
         ("POST", "/v1/deadletters/{letter}/replay"): Permission.OPERATE,
         ("POST", "/v1/deadletters/{letter}/discard"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/reviewers"): Permission.OPERATE,
         ("GET", "/v1/graphs/{graph}/lists"): Permission.READ,
         ("POST", "/v1/graphs/{graph}/lists/{name}"): Permission.OPERATE,
         ("DELETE", "/v1/graphs/{graph}/lists/{name}"): Permission.OPERATE,
@@ -77,6 +80,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("POST", "/v1/graphs/{graph}/bands/{band}/rearm"): Permission.OPERATE,
         ("GET", "/v1/keys"): Permission.KEYS,
         ("POST", "/v1/keys"): Permission.KEYS,
+        ("POST", "/v1/keys/{name}/rotate"): Permission.KEYS,
         ("DELETE", "/v1/keys/{key}"): Permission.KEYS,
     }
 )

@@ -24,7 +24,8 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s::text, 7300412004))"
 FIELDS = """
 r.review_id, r.decision_id, r.graph_uid, r.event_id, r.case_key, r.priority, r.reasons, r.state, r.opened_at,
 r.deadline_at, r.escalated_at, r.lease_owner, r.lease_until, r.closed_at, v.verdict, v.reason AS verdict_reason,
-v.reviewer, v.at AS decided_at
+v.reviewer, v.at AS decided_at, r.purpose, EXISTS (
+    SELECT FROM reviews s WHERE s.decision_id = r.decision_id AND s.purpose = 'Second' AND s.state = 'open') AS awaits_second
 """
 RANK = "(r.escalated_at IS NOT NULL, coalesce(r.priority, '-Infinity'), -extract(epoch FROM r.opened_at), r.review_id)"
 """Escalated first, then by priority, then the oldest; the id makes the order total."""
@@ -49,9 +50,19 @@ SELECT r.review_id FROM reviews r
 WHERE r.graph_uid = %(graph)s AND r.state = 'open' AND NOT EXISTS (
     SELECT FROM reviews o WHERE o.graph_uid = r.graph_uid AND o.state = 'open' AND o.lease_until > %(now)s
         AND (o.review_id = r.review_id OR o.case_key = r.case_key))
+    AND r.author IS DISTINCT FROM %(who)s
+    AND NOT EXISTS (SELECT FROM verdicts v WHERE v.decision_id = r.decision_id AND v.reviewer = %(who)s)
 ORDER BY {RANK} DESC LIMIT 1
 """
-LEASE = "UPDATE reviews SET lease_owner = %s, lease_until = %s WHERE review_id = ANY(%s)"
+KNOWN = """
+SELECT EXISTS (SELECT FROM verdicts v WHERE v.decision_id = r.decision_id AND v.reviewer = %(who)s)
+    OR r.author IS NOT DISTINCT FROM %(who)s AS known FROM reviews r WHERE r.review_id = %(review)s
+"""
+LEASE = """
+UPDATE reviews SET claimed_at = CASE WHEN lease_owner = %(who)s THEN claimed_at ELSE %(now)s END,
+    lease_owner = %(who)s, lease_until = %(until)s
+WHERE review_id = ANY(%(items)s)
+"""
 RELEASE = """
 UPDATE reviews SET lease_owner = NULL, lease_until = NULL
 WHERE state = 'open' AND lease_owner = %(who)s AND (review_id = %(review)s OR
@@ -125,8 +136,10 @@ def claim(connection: Connection, review_id: UUID, who: str, *, lease: timedelta
             if each["lease_owner"] != who and each["lease_until"] is not None and each["lease_until"] > now:
                 until = each["lease_until"].isoformat(timespec="seconds")
                 raise Conflict(f'"{each["lease_owner"]}" holds this case until {until}')
+        if any(each["known"] for each in cursor.execute(KNOWN, {"who": who, "review": review_id})):
+            raise Conflict("somebody else is to decide this item: you have decided its decision already")
         ids = [each["review_id"] for each in rows]
-        cursor.execute(LEASE, (who, now + lease, ids))
+        cursor.execute(LEASE, {"who": who, "now": now, "until": now + lease, "items": ids})
     return [one(connection, id_) for id_ in ids]
 
 
@@ -134,7 +147,7 @@ def claim_next(connection: Connection, graph_uid: UUID, who: str, *, lease: time
     """Hold the case that comes first among those that nobody holds; nothing where there is none."""
     while True:
         with connection.transaction():
-            found = connection.execute(NEXT, {"graph": graph_uid, "now": now}).fetchone()
+            found = connection.execute(NEXT, {"graph": graph_uid, "now": now, "who": who}).fetchone()
         if found is None:
             return []
         try:
@@ -167,7 +180,18 @@ def rank_of(item: Mapping[str, Any]) -> tuple[bool, float, str, UUID]:
     return item["escalated"], item["rank_priority"], str(item["rank_age"]), item["review_id"]
 
 
-def shown(items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Items for people and programs: without what only orders them."""
-    hidden = {"escalated", "rank_priority", "rank_age"}
-    return [{key: value for key, value in each.items() if key not in hidden} for each in items]
+def shown(items: Sequence[Item], who: str) -> list[dict[str, Any]]:
+    """Items for people and programs: without what only orders them, or would say that an answer is known already.
+
+    What was said of an item that waits for a second opinion is shown to nobody but who said it.
+    """
+    hidden = {"escalated", "rank_priority", "rank_age", "purpose", "awaits_second"}
+    blind = {"verdict", "verdict_reason", "reviewer", "decided_at"}
+    return [
+        {
+            key: None if key in blind and each["awaits_second"] and each["reviewer"] != who else value
+            for key, value in each.items()
+            if key not in hidden
+        }
+        for each in items
+    ]

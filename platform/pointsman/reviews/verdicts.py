@@ -22,6 +22,7 @@ from pointsman.graphs.identity import action_id
 from pointsman.labels.store import Judged, judge
 from pointsman.ledger.append import append_leaves
 from pointsman.reviews.queue import LOCK, Conflict, Item, NotFound, one, open_of_case
+from pointsman.reviews.second import open_second
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -68,6 +69,8 @@ def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: b
     if item["state"] != "open":
         if (item["verdict"], item["reviewer"]) == (said.verdict, said.reviewer):
             return [item]
+        if item["awaits_second"]:
+            raise Conflict("the item has ended; what was said waits for a second opinion")
         raise Conflict(f"the item has ended: {item['verdict'] or item['state']} by {item['reviewer']}")
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(LOCK, (item["graph_uid"],))
@@ -86,10 +89,15 @@ def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: b
         except NotRecorded as error:
             raise NotFound(str(error)) from error
         for each in items:
+            _check(behind[each["decision_id"]], said.verdict)
+        first = [each for each in items if each["purpose"] == "First"]
+        for each in first:
             _act(cursor, behind[each["decision_id"]], each, said.verdict, now)
-        judged = [label for each in items for label in _label(behind[each["decision_id"]], each, said.verdict)]
+        judged = [label for each in first for label in _label(behind[each["decision_id"]], each, said.verdict)]
         judge(connection, item["graph_uid"], judged, author=said.reviewer, now=now)
         _end(cursor, items, said, "decided", now)
+        for each in first:
+            open_second(cursor, behind[each["decision_id"]], each, now)
     return [one(connection, id_) for id_ in held]
 
 
@@ -104,14 +112,22 @@ def expire(connection: Connection, graph_uid: UUID, now: datetime) -> int:
     return len(items)
 
 
-def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: Recorded, item: Item, verdict: str, now: datetime) -> None:
-    """Ask for the verdict's actions. Raises Refused where the verdict is not declared, or an action cannot be asked for."""
-    spec = behind.resolved.graph.spec
-    declared = {each.name: each for each in spec.review.verdicts or [CLOSE]}
+def _check(behind: Recorded, verdict: str) -> None:
+    """Raises Refused where the graph does not declare the verdict."""
+    declared = sorted(_declared(behind))
     if verdict not in declared:
-        raise Refused(f'verdict: "{verdict}" is not declared by the graph; it has {", ".join(sorted(declared))}')
+        raise Refused(f'verdict: "{verdict}" is not declared by the graph; it has {", ".join(declared)}')
+
+
+def _declared(behind: Recorded) -> dict[str, Verdict]:
+    return {each.name: each for each in behind.resolved.graph.spec.review.verdicts or [CLOSE]}
+
+
+def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: Recorded, item: Item, verdict: str, now: datetime) -> None:
+    """Ask for the verdict's actions. Raises Refused where one cannot be asked for."""
+    spec = behind.resolved.graph.spec
     targets = {each.metadata.name: each for each in behind.resolved.targets}
-    for name in declared[verdict].actions:
+    for name in _declared(behind)[verdict].actions:
         action = spec.action(name)
         assert action is not None
         target = targets[action.target_ref.name]
