@@ -8,7 +8,7 @@ import typer
 
 from pointsman.cli.api import Api, of_the_api
 from pointsman.cli.output import Format, out, show
-from pointsman.cli.pages import Output, ahead, page, part
+from pointsman.cli.pages import Output, ahead, page, part, seconds
 
 commands = typer.Typer(help="API keys.", no_args_is_help=True)
 
@@ -46,13 +46,11 @@ def create_key(
 def rotate_key(
     api: Api,
     name: Annotated[str, typer.Argument(help="The name of a valid key.")],
-    overlap: Annotated[
-        float, typer.Option(min=0, max=720, metavar="HOURS", help="How long the key before it opens yet.")
-    ] = 24,
+    overlap: Annotated[str, typer.Option(help="How long the key before it opens yet, such as 24h.")] = "24h",
     output: Output = Format.TABLE,
 ) -> None:
     """Make a key's successor; it is shown this once. At most two keys of a name open anything."""
-    made = api.post(f"/v1/keys/{part(name)}/rotate", {"overlapSeconds": round(overlap * 3600)})
+    made = api.post(f"/v1/keys/{part(name)}/rotate", {"overlapSeconds": seconds("--overlap", overlap)})
     if output is not Format.TABLE:
         return show(made, output)
     out().print(made["key"], markup=False)

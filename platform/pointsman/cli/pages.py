@@ -55,10 +55,14 @@ def ahead(duration: str | None) -> str | None:
         return None
     from datetime import timedelta
 
+    return (datetime.now(UTC) + timedelta(seconds=seconds("--expires", duration))).isoformat()
+
+
+def seconds(option: str, duration: str) -> int:
+    """An option's duration, such as 24h, in whole seconds. Raises Failure."""
     from pointsman.api.values import Duration
 
     try:
-        microseconds = Duration(duration).microseconds
+        return round(Duration(duration).seconds)
     except ValueError as error:
-        raise Failure(f"--expires: {error}", code=Exit.USAGE) from error
-    return (datetime.now(UTC) + timedelta(microseconds=microseconds)).isoformat()
+        raise Failure(f"{option}: {error}", code=Exit.USAGE) from error

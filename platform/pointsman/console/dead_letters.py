@@ -11,9 +11,12 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from psycopg.rows import dict_row
 
-from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheStore, cursor, read_cursor
+from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheKey, TheStore, cursor, read_cursor
 from pointsman.console.store import Store
+from pointsman.decisions.queries import recorded_revision
+from pointsman.governance.access import Permission, may
 from pointsman.governance.keyring import KEY_HEADER
+from pointsman.governance.masking import PERSONAL, masked, personal_in
 
 router = APIRouter(prefix="/v1/deadletters", tags=["dead letters"])
 
@@ -62,9 +65,16 @@ def page(
 
 
 @router.get("/{letter}", summary="A dead letter with what was sent")
-def one(letter: UUID, store: TheStore) -> dict[str, Any]:
-    """The reason, and the event as it came in."""
-    return _letter(store, letter)
+def one(letter: UUID, store: TheStore, key: TheKey) -> Any:
+    """The reason, and the event as it came in; personal fields, and any that the contract does not declare, for admins."""
+    found = _letter(store, letter)
+    if may(key.role, Permission.PERSONAL):
+        return found
+    with store.connection() as connection:
+        resolved = recorded_revision(connection, found["graph_uid"])
+    if not isinstance(found["event"], dict):
+        return masked({**found, PERSONAL: ["event"]})
+    return masked({**found, PERSONAL: [f"event.{name}" for name in personal_in(found["event"], resolved)]})
 
 
 @router.post("/{letter}/replay", summary="Send a dead letter again")

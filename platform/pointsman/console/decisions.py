@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Query
 from psycopg.rows import dict_row
 
-from pointsman.console.asking import After, Limit, Refused, Short, TheStore, cursor, read_cursor
+from pointsman.console.asking import After, Limit, Refused, Short, TheKey, TheStore, cursor, read_cursor
+from pointsman.console.personal import for_their_eyes
 from pointsman.decisions.queries import DecisionNotFound, explain
 
 router = APIRouter()
@@ -83,13 +85,14 @@ def page(
 
 
 @router.get("/v1/decisions/{decision}", tags=["decisions"], summary="One decision with everything behind it")
-def one(decision: Short, store: TheStore) -> dict[str, Any]:
-    """By its id, a prefix of at least six digits, or its event's id."""
+def one(decision: Short, store: TheStore, key: TheKey) -> Any:
+    """By its id, a prefix of at least six digits, or its event's id. Personal values are masked unless you may see them."""
     with store.connection() as connection:
         try:
-            return explain(connection, decision)
+            found = explain(connection, decision)
         except DecisionNotFound as error:
             raise Refused(404, f"decision: {error}") from error
+        return for_their_eyes(connection, key, UUID(found["decision"]["decision"]), found)
 
 
 def _aware(name: str, moment: datetime | None) -> datetime | None:

@@ -24,10 +24,13 @@ from pointsman.console.asking import (
     cursor,
     read_cursor,
 )
-from pointsman.console.store import now
-from pointsman.decisions.queries import DecisionNotFound, explain
+from pointsman.console.personal import for_their_eyes
+from pointsman.console.store import Connection, now
+from pointsman.decisions.queries import DecisionNotFound, explain, recorded_revision
 from pointsman.decisions.recorded import NotRecorded
 from pointsman.explanations.explain import explained
+from pointsman.governance.keys import Key
+from pointsman.governance.masking import PERSONAL, personal_case
 from pointsman.reviews import queue, verdicts
 from pointsman.reviews.measures import measures
 from pointsman.reviews.second import UnknownAnswer, given, open_golden
@@ -98,11 +101,12 @@ def page(
     wanted = queue.Wanted(graph_uid=store.graph(graph).uid, state=state, case=case, after=after, limit=limit)
     with store.connection() as connection:
         items = queue.listed(connection, wanted)
+        shown = _for(connection, key, wanted.graph_uid, items)
     following = None
     if len(items) == limit:
         escalated, priority, age, id_ = queue.rank_of(items[-1])
         following = cursor(escalated, str(priority), str(age), str(id_))
-    return {"items": queue.shown(items, key.subject), "next": following}
+    return {"items": shown, "next": following}
 
 
 @router.post("/golden", status_code=201, summary="Slip in an item whose answer is known")
@@ -129,30 +133,38 @@ def claim_next(body: ClaimNext, store: TheStore, key: TheKey) -> dict[str, Any]:
 
 
 @router.get("/{review}", summary="An item with everything behind its decision")
-def one(review: UUID, store: TheStore, key: TheKey) -> dict[str, Any]:
+def one(review: UUID, store: TheStore, key: TheKey) -> Any:
     """The item and its decision; of one that was decided before, what the band did and not what a person had done."""
     with store.connection() as connection:
         item = queue.one(connection, review)
         behind = explain(connection, str(item["decision_id"]))
+        marks = personal_case(recorded_revision(connection, item["graph_uid"]))
+        (shown,) = queue.shown([item], key.subject)
+        answer = {**shown, PERSONAL: marks, "behind": _blind(item, behind)}
+        return for_their_eyes(connection, key, item["decision_id"], answer)
+
+
+def _blind(item: queue.Item, behind: dict[str, Any]) -> dict[str, Any]:
+    """What lies behind an item, without what a verdict brought about where somebody is to say theirs unaware of it."""
     if item["purpose"] != "First" or item["awaits_second"]:
         of_band = {each["id"] for each in behind["decision"]["actions"]}
         behind["actions"] = [each for each in behind["actions"] if str(each["action_id"]) in of_band]
         behind["review"] = None
-    (shown,) = queue.shown([item], key.subject)
-    return {**shown, "behind": behind}
+    return behind
 
 
 @router.get("/{review}/explanation", summary="What drove the score, and what each other outcome would do")
-def explanation(review: UUID, store: TheStore) -> dict[str, Any]:
+def explanation(review: UUID, store: TheStore, key: TheKey) -> Any:
     """Computed on demand from the recorded features and the models of the revision that decided: the features in the order
     of their part in the score, by exact TreeSHAP for tree ensembles and by occlusion for other models.
     """
     with store.connection() as connection:
         item = queue.one(connection, review)
         try:
-            return {"review": str(review), **explained(connection, item["decision_id"])}
+            found = {"review": str(review), **explained(connection, item["decision_id"])}
         except NotRecorded as error:
             raise Refused(404, f"decision: {error}") from error
+        return for_their_eyes(connection, key, item["decision_id"], found)
 
 
 @router.post("/{review}/claim", summary="Claim an item and its case")
@@ -185,3 +197,12 @@ def decide(review: UUID, body: GiveVerdict, store: TheStore, key: TheKey, counte
 
 def _just_decided(item: queue.Item, graph_uid: UUID, moment: datetime) -> bool:
     return (item["graph_uid"], item["decided_at"], item["purpose"]) == (graph_uid, moment, "First")
+
+
+def _for(connection: Connection, key: Key, graph_uid: UUID, items: list[queue.Item]) -> list[dict[str, Any]]:
+    """Items as the key's subject may see them."""
+    shown = queue.shown(items, key.subject)
+    marks = personal_case(recorded_revision(connection, graph_uid))
+    if not marks:
+        return shown
+    return [for_their_eyes(connection, key, each["decision_id"], {**each, PERSONAL: marks}) for each in shown]

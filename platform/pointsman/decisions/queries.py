@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow, dict_row
 from pydantic import ValidationError
 
 from pointsman.decisions.record import KnownDecision
+from pointsman.governance.masking import PERSONAL, personal_case, personal_in, personal_parameters
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.identity import decision_ids, digest
 from pointsman.graphs.resolve import ResolvedGraph
@@ -157,16 +158,13 @@ def recorded_revision(connection: Connection, graph_uid: UUID) -> ResolvedGraph 
             "WHERE h.graph_uid = %s",
             (graph_uid,),
         ).fetchone()
-    try:
-        return None if row is None else ResolvedGraph.model_validate(row[0])
-    except ValidationError:
-        return None
+    return None if row is None else _readable(row[0])
 
 
 def explain(connection: Connection, wanted: str) -> dict[str, Any]:
     """Everything behind one decision; `wanted` is its id, a prefix of at least six digits, or an event's id.
 
-    Raises DecisionNotFound.
+    What is personal in it is marked as governance.masking says. Raises DecisionNotFound.
     """
     decision_id = _find(connection, wanted)
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
@@ -206,20 +204,35 @@ def explain(connection: Connection, wanted: str) -> dict[str, Any]:
             decision_id,
         )
     body = bytes(decision["body"])
+    resolved = _readable(revisions[0]["body"]) if revisions else None
+    for action in actions:
+        action[PERSONAL] = personal_parameters(action["name"], resolved)
+    for review in reviews:
+        review[PERSONAL] = personal_case(resolved)
     return {
         "decision": orjson.loads(body),
-        "event": _event(events[0]) if events else None,
-        "revision": _revision(revisions[0]["body"]) if revisions else None,
+        "event": _event(events[0], resolved) if events else None,
+        "revision": _revision(resolved) if resolved else None,
         "actions": actions,
         "review": reviews[0] if reviews else None,
         "ledger": _proof(leaves[0], body) if leaves else None,
     }
 
 
-def _event(row: dict[str, Any]) -> dict[str, Any]:
+def _readable(body: dict[str, Any]) -> ResolvedGraph | None:
+    """A recorded revision; None where this release cannot read it."""
+    try:
+        return ResolvedGraph.model_validate(body)
+    except ValidationError:
+        return None
+
+
+def _event(row: dict[str, Any], resolved: ResolvedGraph | None) -> dict[str, Any]:
     body = bytes(row["body"])
+    raw = orjson.loads(body)
     return {
-        "raw": orjson.loads(body),
+        "raw": raw,
+        PERSONAL: [f"raw.{name}" for name in personal_in(raw, resolved)],
         "digest": bytes(row["digest"]).hex(),
         "digestHolds": digest(body) == bytes(row["digest"]),
         "eventTime": row["event_time"],
@@ -227,12 +240,11 @@ def _event(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _revision(body: dict[str, Any]) -> dict[str, Any]:
+def _revision(resolved: ResolvedGraph) -> dict[str, Any]:
     """What a reader asks of a revision first: versions and digests, and the contract's fields."""
     from pointsman.features.definition import compile_view
     from pointsman.graphs.contract import compile_contract
 
-    resolved = ResolvedGraph.model_validate(body)
     return {
         "graph": resolved.graph.metadata.name,
         "digest": resolved.revision,

@@ -16,11 +16,13 @@ from psycopg.rows import TupleRow, dict_row
 from pydantic.alias_generators import to_camel
 
 from pointsman.decisions.recorded import Recorded, Values, before, recorded
-from pointsman.explanations.alternatives import alternatives
+from pointsman.explanations.alternatives import Alternative, alternatives
 from pointsman.explanations.model import Driver, Explained, ExplainedModel, opened
 from pointsman.explanations.occlusion import Row
 from pointsman.explanations.score import Score
+from pointsman.governance.masking import PERSONAL, is_personal, personal_parameters
 from pointsman.graphs.ports import NUMPY_TYPES
+from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.models.artifact import ArtifactRefused
 from pointsman.models.session import InvalidInput, RunFailed
 
@@ -58,11 +60,11 @@ def explained(connection: psycopg.Connection[TupleRow], decision_id: Any) -> Jso
         "decision": body["decision"],
         "score": body["score"],
         "expression": resolved.graph.spec.score,
-        "drivers": [_driver(each, driver, resolved.graph.spec.node(each.node)) for each, driver in drivers],
+        "drivers": [_driver(each, driver, resolved) for each, driver in drivers],
         "models": [_model(decision, each) for each in told],
         "notExplained": problems,
         "alternatives": [
-            {to_camel(key): value for key, value in asdict(each).items()}
+            _alternative(each, resolved)
             for each in alternatives(resolved, decision.columns, band=body["band"], outcome=body["outcome"])
         ],
     }
@@ -77,7 +79,7 @@ def _told(decision: Recorded, others: Sequence[Values]) -> tuple[list[_Told], li
     for reference in score.references:
         node, _, output = reference.partition(".")
         if node not in resolved.models:
-            problems.append(f"{reference}: it enters the score as it is: {values[reference]}")
+            problems.append(f"{reference}: it enters the score as it is")
             continue
         pinned, spec = resolved.models[node], resolved.graph.spec.node(node)
         assert spec is not None
@@ -120,15 +122,25 @@ def _row(model: ExplainedModel, inputs: Mapping[str, str], values: Values) -> Ro
     return found
 
 
-def _driver(told: _Told, driver: Driver, node: Any) -> Json:
+def _driver(told: _Told, driver: Driver, resolved: ResolvedGraph) -> Json:
+    node = resolved.graph.spec.node(told.node)
+    assert node is not None
+    assert node.model is not None
+    references = [node.model.inputs[each] for each in driver.of]
     return {
         "feature": driver.feature,
-        "of": [node.model.inputs[each] for each in driver.of],
+        "of": references,
         "value": driver.value,
         "contribution": driver.contribution,
         "ofScore": driver.contribution * told.slope,
         "model": told.node,
+        PERSONAL: ["value"] if any(is_personal(each, resolved) for each in references) else [],
     }
+
+
+def _alternative(found: Alternative, resolved: ResolvedGraph) -> Json:
+    effects = [{**asdict(each), PERSONAL: personal_parameters(each.action, resolved)} for each in found.effects]
+    return {to_camel(key): value for key, value in asdict(found).items()} | {"effects": effects}
 
 
 def _model(decision: Recorded, told: _Told) -> Json:

@@ -19,6 +19,8 @@ class Permission(StrEnum):
     OPERATE = "operate"
     """Replay and discard dead letters, change lists, import and export labels, re-arm bands; see how
     reviewers agree, and plant golden items."""
+    PERSONAL = "see personal data"
+    """See personal values of any decision; a reviewer sees those of cases that they hold or have decided."""
     KEYS = "keys"
     """Make and revoke API keys."""
 
