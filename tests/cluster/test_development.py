@@ -69,7 +69,9 @@ def test_it_says_what_comes_up_and_what_to_do_next(up: Up) -> None:
         "up KServe, KubeRay",
         "up kubelet, kube-proxy, DNS",
         *(f"up image {name}" for name in IMAGES),
-        "up MLflow and the operator",
+        "up image triton: of NVIDIA's wheel, in place of NVIDIA's image",
+        "up MLflow, the gateway and the operator",
+        "up PostgreSQL in the namespace fraud",
     ]
     assert "    . build/cluster/env\n" in up.said
 
@@ -95,6 +97,22 @@ def test_a_model_is_registered_deployed_and_asked_by_the_commands_of_the_readme(
     outputs = {each["name"]: each["data"][0] for each in json.loads(answer)["outputs"]}
     assert outputs["label"] == 0
     assert 0 < outputs["probability"] < 0.1
+
+
+def test_a_graph_decides_what_is_sent_to_it_by_the_commands_of_the_readme(up: Up) -> None:
+    up.shell("kubectl create secret generic accounts-token -n fraud --from-literal=token=$(openssl rand -hex 16)")
+    up.shell("kubectl apply -n fraud -f manifests/examples/fraud")
+    up.shell("kubectl wait -n fraud --for=condition=Ready decisiongraph/card-fraud --timeout=300s")
+    events = up.folder / "transactions.jsonl"
+    up.shell(f"python -m pointsman.demo.events --days 1 --customers 500 > {events}")
+
+    up.shell(f"kubectl pointsman -n fraud events send {events}")
+
+    listed = json.loads(up.shell("kubectl pointsman -n fraud decisions list -o json"))
+    assert {"approve", "review"} & {each["outcome"] for each in listed["items"]}
+    claimed = json.loads(up.shell("kubectl pointsman -n fraud reviews claim -o json"))
+    assert claimed["items"]
+    assert "Ready" in up.shell("kubectl pointsman -n fraud explain decisiongraph/card-fraud")
 
 
 def test_on_ctrl_c_it_ends_and_nothing_of_it_is_left(up: Up) -> None:
