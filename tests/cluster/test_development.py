@@ -106,13 +106,13 @@ def test_a_graph_decides_what_is_sent_to_it_by_the_commands_of_the_readme(up: Up
     events = up.folder / "transactions.jsonl"
     up.shell(f"python -m pointsman.demo.events --days 1 --customers 500 > {events}")
 
-    up.shell(f"kubectl pointsman -n fraud events send {events}")
+    up.shell(f"kubectl pointsman events send {events} -n fraud")
 
-    listed = json.loads(up.shell("kubectl pointsman -n fraud decisions list -o json"))
+    listed = json.loads(up.shell("kubectl pointsman decisions list -o json -n fraud"))
     assert {"approve", "review"} & {each["outcome"] for each in listed["items"]}
-    claimed = json.loads(up.shell("kubectl pointsman -n fraud reviews claim -o json"))
+    claimed = json.loads(up.shell("kubectl pointsman reviews claim -o json -n fraud"))
     assert claimed["items"]
-    assert "Ready" in up.shell("kubectl pointsman -n fraud explain decisiongraph/card-fraud")
+    assert "Ready" in up.shell("kubectl pointsman explain decisiongraph/card-fraud -n fraud")
 
 
 def test_on_ctrl_c_it_ends_and_nothing_of_it_is_left(up: Up) -> None:
