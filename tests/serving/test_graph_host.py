@@ -136,6 +136,8 @@ def test_a_host_that_decides_tells_how_much_was_automatic_and_how_far_its_views_
             await until(lambda: b.readiness().ready)
             assert b.readiness().activity == QUIET
 
+    run(test)
+
 
 def test_a_host_says_which_bands_are_certified_and_a_new_score_ends_it(
     config, resolved, database_url, owner_url
