@@ -81,11 +81,15 @@ Candidates = Mapping[str, Sequence[Interval]]
 
 
 def certify(labelled: Labelled, promises: Sequence[Promised], candidates: Candidates | None = None) -> list[Outcome]:
-    """Test each band, or each segment of it where the items have segments.
+    """Test each band, or each segment of it where the items have segments, on the half that has no part in choosing.
 
     Raises weighted.WeightsOutOfBounds, and ValueError where a band has too many candidates.
     """
-    _, tested = halves(labelled)
+    return certify_on(halves(labelled)[1], promises, candidates)
+
+
+def certify_on(tested: Labelled, promises: Sequence[Promised], candidates: Candidates | None = None) -> list[Outcome]:
+    """The same on all of these items, none of which chose a candidate."""
     return [
         outcome
         for band in promises

@@ -21,6 +21,7 @@ from mapie.risk_control import (
     negative_predictive_value,
     positive_predictive_value,
 )
+from scipy import stats
 
 from pointsman.certificates import bounds
 from pointsman.certificates.certify import Candidates, Interval
@@ -51,7 +52,11 @@ def candidates(labelled: Labelled, promises: Sequence[Promised], costs: Costs | 
 
     Labels are taken as they are, unweighted: what is chosen need not be right, only worth testing.
     """
-    chosen, _ = halves(labelled)
+    return candidates_on(halves(labelled)[0], promises, costs)
+
+
+def candidates_on(chosen: Labelled, promises: Sequence[Promised], costs: Costs | None = None) -> Candidates:
+    """The same on all of these items, none of which tests a candidate."""
     lowest = next((band for band in promises if band.low == -math.inf and not band.label), None)
     highest = next((band for band in promises if band.high == math.inf and band.label), None)
     if not len(chosen) or (lowest is None and highest is None):
@@ -80,7 +85,7 @@ def _thresholds(items: Labelled, band: Promised) -> list[float]:
     scores, errors = items.scores[order], np.cumsum(wrong[order])
     ends = np.unique(np.linspace(1, len(scores) - 1, QUANTILES).astype(np.intp))
     ends = ends[scores[ends] != scores[ends - 1]]  # a threshold lies between two different scores
-    p_values = np.array([bounds.p_value(int(errors[end - 1]), int(end), band.alpha) for end in ends])
+    p_values = stats.binom.cdf(errors[ends - 1], ends, band.alpha)
     worth = ends[p_values <= band.delta]
     if not len(worth):
         worth = ends[np.argsort(p_values)[:1]]
