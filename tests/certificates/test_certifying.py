@@ -136,3 +136,11 @@ def test_thresholds_that_the_reviewers_have_no_hours_for_are_not_chosen(of) -> N
         "approve"
     ][0]
     assert bounded[1] > freely[1]
+
+
+def test_a_band_that_nothing_can_certify_does_not_keep_the_other_from_better_thresholds(of) -> None:
+    items = history(60_000)
+    impossible = [of[0], replace(of[1], alpha=1e-6)]
+    found = choose.candidates(items, impossible)
+    assert found.keys() == {"approve"}
+    assert len(found["approve"]) > 1

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from mapie.risk_control import (
     BinaryClassificationController,
+    abstention_rate,
     negative_predictive_value,
     positive_predictive_value,
 )
@@ -61,8 +62,12 @@ def candidates_on(chosen: Labelled, promises: Sequence[Promised], costs: Costs |
     highest = next((band for band in promises if band.high == math.inf and band.label), None)
     if not len(chosen) or (lowest is None and highest is None):
         return {}
-    lows = [-math.inf] if lowest is None else _thresholds(chosen, lowest)
-    highs = [math.inf] if highest is None else _thresholds(chosen, highest)
+    lows = [] if lowest is None else _thresholds(chosen, lowest)
+    highs = [] if highest is None else _thresholds(chosen, highest)
+    lowest, highest = lowest if lows else None, highest if highs else None  # what no threshold keeps holds up nobody
+    if lowest is None and highest is None:
+        return {}
+    lows, highs = lows or [-math.inf], highs or [math.inf]
     pairs = [(low, high) for low, high in itertools.product(lows, highs) if low <= high]
     best = list(_best(chosen, pairs, lowest, highest, costs or Costs()))
     found = dict[str, Sequence[Interval]]()
@@ -79,7 +84,7 @@ def _with_stated(intervals: Sequence[Interval], band: Promised) -> Sequence[Inte
 
 
 def _thresholds(items: Labelled, band: Promised) -> list[float]:
-    """Thresholds of one band from the most that could keep the promise down to the most certain one."""
+    """Thresholds of one band from the most that could keep the promise down to the most certain one; none where none could."""
     wrong = items.labels != band.label
     order = np.argsort(items.scores if not band.label else -items.scores, kind="stable")
     scores, errors = items.scores[order], np.cumsum(wrong[order])
@@ -88,7 +93,7 @@ def _thresholds(items: Labelled, band: Promised) -> list[float]:
     p_values = stats.binom.cdf(errors[ends - 1], ends, band.alpha)
     worth = ends[p_values <= band.delta]
     if not len(worth):
-        worth = ends[np.argsort(p_values)[:1]]
+        return []
     picked = worth[np.unique(np.linspace(0, len(worth) - 1, GRID).astype(np.intp))]
     own = band.low if band.label else band.high
     edges = (
@@ -139,6 +144,7 @@ def _controlled(
         risk=[risk for risk, _ in risks],
         target_level=[level for _, level in risks],
         confidence_level=1 - max(band.delta for band in (lowest, highest) if band is not None),
+        best_predict_param_choice=abstention_rate,
         list_predict_params=np.array(pairs),
     )
     with warnings.catch_warnings():
