@@ -188,3 +188,20 @@ def test_a_forest_and_a_regressor_as_skl2onnx_writes_them_are_found() -> None:
 def test_no_ensemble_is_found_where_there_is_none() -> None:
     graph = parsed(MODELS / "card-sequence" / "model.onnx").graph
     assert tree_model(graph, graph.output[0].name, {"amount": 1, "amounts": 20, "gaps": 20}) is None
+
+
+def test_a_missing_value_goes_where_the_split_says() -> None:
+    row = np.array([[np.nan], [0.0], [2.0]], dtype=np.float32)
+    for missing_is_true, wanted in ((True, [1.0, 1.0, 5.0]), (False, [5.0, 1.0, 5.0])):
+        stump = Trees(
+            feature=np.zeros(3, dtype=np.intp),
+            mode=np.array([LESS_OR_EQUAL, LEAF, LEAF]),
+            threshold=np.ones(3, dtype=np.float32),
+            missing_is_true=np.full(3, missing_is_true),
+            when_true=np.array([1, -1, -1]),
+            when_false=np.array([2, -1, -1]),
+            parent=np.array([-1, 0, 0]),
+            value=np.array([0.0, 1.0, 5.0]),
+            base=0.0,
+        )
+        assert stump.predict(row).tolist() == wanted
