@@ -189,7 +189,7 @@ def test_all_kinds_are_shown_as_a_laptop_shows_them(installed: Cluster, namespac
     assert everything.returncode == 0, everything.stderr
     shown = {tuple(line.split()[:2]) for line in everything.stdout.splitlines()[1:]}
     assert shown == {(each["kind"], each["metadata"]["name"]) for each in documents}
-    assert pointsman("get", "decisiongraphs").stdout.split()[:4] == ["NAME", "REVISION", "ADDRESS", "READY"]
+    assert pointsman("get", "decisiongraphs").stdout.split()[:4] == ["NAME", "REVISION", "AUTOMATIC", "ADDRESS"]
     assert json.loads(pointsman("get", "pes", "transactions", "-o", "json").stdout)["kind"] == "EventStream"
     assert "eventStreamRef:" in pointsman("describe", "pdg", GRAPH).stdout
     explained = json.loads(pointsman("explain", f"pdg/{GRAPH}", "-o", "json").stdout)

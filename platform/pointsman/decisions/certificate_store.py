@@ -218,18 +218,18 @@ class CertificateReader:
         return self._standing
 
     def read(self, connection: Connection, resolved: ResolvedGraph, now: datetime) -> Standing:
-        """What is live for the revision; asks the store where the last look is a second old.
+        """What is live for the revision; asks the store where the last look is a second old, and for another revision.
 
         Raises psycopg.OperationalError.
         """
-        standing, news = self._standing, False
-        if self._clock() >= self._due:
+        standing, news = self._standing, resolved.revision != self._revision
+        if news or self._clock() >= self._due:
             latest = connection.execute(LATEST, {"graph": self._graph_uid}).fetchone()
             if latest != self._latest:
                 self._known, self._latest, news = known(connection, self._graph_uid), latest, True
             self._due = self._clock() + READ_SECONDS
         if resolved.revision != self._revision:
-            self._promises, self._revision, news = promises(resolved), resolved.revision, True
+            self._promises, self._revision = promises(resolved), resolved.revision
         expired = standing is not None and standing.until is not None and now >= standing.until
         if standing is None or news or expired:
             standing = self._standing = stand(self._promises, self._known, now)
