@@ -55,3 +55,11 @@ def test_the_host_that_decides_speaks_for_its_graph_and_one_that_stands_by_does_
         )
     )
     assert said == {"fraud": Activity(automatic_percent=87), "content": QUIET}
+
+
+def test_what_a_host_of_another_release_says_in_another_form_is_not_told_and_nothing_else_suffers() -> None:
+    strange = Answer(status=200, body={"source": {"lag": "much"}, "activity": {"automaticPercent": "most"}})
+    said = seen(old=strange, other=Answer(status=200, body={"source": READ, "activity": {"automaticPercent": 87}}))
+
+    assert sources(said) == {"content": SourceReport(reached=True, lag=7, dead_letters=1)}
+    assert activities(said) == {"fraud": QUIET, "content": Activity(automatic_percent=87)}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from pointsman.api.conditions import READY, Condition, from_dicts
 from pointsman.api.decision_graph import DecisionGraph
@@ -12,7 +14,7 @@ from pointsman.api.reasons import Reason
 from pointsman.certificates.report import BandReport
 from pointsman.deployments.plan import Unresolved
 from pointsman.graphs import pod
-from pointsman.graphs.activity import Activity
+from pointsman.graphs.activity import QUIET, Activity
 from pointsman.graphs.plan import HostState
 from pointsman.graphs.references import Placement
 from pointsman.graphs.resolve import ResolvedModel
@@ -27,6 +29,8 @@ from pointsman_operator.observe import served
 from pointsman_operator.resources.source import REGISTERED
 from pointsman_operator.seen import DEPLOYMENT, JOB, POD, RAY_SERVICE, Raw
 from pointsman_operator.supported import KUBERAY, judge
+
+Form = TypeVar("Form", bound=BaseModel)
 
 SERVE_FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
 """What Serve calls an application that does not answer"""
@@ -143,7 +147,7 @@ def draining(status: Raw) -> dict[str, datetime]:
 
 def sources(seen: SeenNamespace) -> dict[str, SourceReport | None]:
     """By graph, what the host that reads its stream's source says of it. Hosts that stand by say nothing."""
-    return {graph: SourceReport.model_validate(body["source"]) for graph, body in _deciding(seen) if body.get("source")}
+    return {graph: report for graph, body in _deciding(seen) if (report := _told(SourceReport, body.get("source")))}
 
 
 def activities(seen: SeenNamespace) -> dict[str, Activity]:
@@ -152,7 +156,15 @@ def activities(seen: SeenNamespace) -> dict[str, Activity]:
 
 
 def _activity(body: Mapping[str, Any]) -> Activity:
-    return Activity.model_validate(body.get("activity") or {})
+    return _told(Activity, body.get("activity")) or QUIET
+
+
+def _told(form: type[Form], said: object) -> Form | None:
+    """What a host says in this form; None where one of another release says it in another, until it is replaced."""
+    try:
+        return form.model_validate(said)
+    except ValidationError:
+        return None
 
 
 def _deciding(seen: SeenNamespace) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -207,7 +219,7 @@ def _heard(state: HostState, answer: Answer, *, known: Any) -> HostState:
         else message,
         reason=None if is_ready else reason,
         failing=not is_ready and reason in FAILING,
-        bands=tuple(map(BandReport.model_validate, body.get("bands") or ())),
+        bands=tuple(band for each in body.get("bands") or () if (band := _told(BandReport, each)) is not None),
         automatic_percent=_activity(body).automatic_percent,
     )
 
