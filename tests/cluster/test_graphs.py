@@ -71,8 +71,10 @@ def test_what_a_graph_refers_to_and_is_missing_is_named_and_it_goes_on_by_itself
 
     views = documents(namespace, "FeatureView")
     simulated.apply(*documents(namespace, "EventStream", "ModelDeployment", "ActionTarget"), views[0])
-    message = says(simulated, namespace, "ViewNotFound")["message"]
-    assert message == 'FeatureView "terminal-activity" does not exist: apply it'
+    message = 'FeatureView "terminal-activity" does not exist: apply it'
+    wait_for(
+        "the one that is missing is named", lambda: says(simulated, namespace, "ViewNotFound")["message"] == message
+    )
     assert hosts(simulated, namespace) == {}
 
     simulated.apply(*views)
