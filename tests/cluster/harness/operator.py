@@ -77,7 +77,7 @@ def installed(cluster: Cluster, webhook_port: int = NOBODY) -> None:
                 path = webhook["clientConfig"].pop("service")["path"]
                 webhook["clientConfig"]["url"] = f"https://{cluster.host}:{webhook_port}{path}"
         text = yaml.safe_dump_all(documents)
-    cluster.kubectl("apply", "--server-side", "-f", "-", stdin=text)
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)  # what a test set before it
     cluster.kubectl("scale", "deployment/pointsman-operator", "-n", NAMESPACE, "--replicas=0")
     cluster.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.pointsman.dev", "--timeout=30s")
 
