@@ -106,7 +106,7 @@ def test_a_graph_decides_what_is_sent_to_it_by_the_commands_of_the_readme(up: Up
     events = up.folder / "transactions.jsonl"
     up.shell(f"python -m pointsman.demo.events --days 1 --customers 500 > {events}")
 
-    up.shell(f"kubectl pointsman events send {events} -n fraud")
+    up.shell(f"kubectl pointsman events send {events} -n fraud || test $? -eq 1")  # a few are broken, on purpose
 
     listed = json.loads(up.shell("kubectl pointsman decisions list -o json -n fraud"))
     assert {"approve", "review"} & {each["outcome"] for each in listed}
