@@ -34,7 +34,11 @@ def as_documented(cluster: Cluster, namespace: str) -> None:
     (lines,) = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     script = re.sub(r"^\$ ", "", lines, flags=re.MULTILINE).replace("-n fraud", f"-n {namespace}")
     script = script.replace("-k manifests/postgres ", "-k manifests/postgres/without-storage ")
-    environment = {"KUBECONFIG": str(cluster.kubeconfig), "PATH": f"{cluster.kubectl_program.parent}:/usr/bin:/bin"}
+    environment = {
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "KUBECACHEDIR": str(cluster.kubeconfig.parent / "kubectl"),  # else, without a HOME, the folder that it runs in
+        "PATH": f"{cluster.kubectl_program.parent}:/usr/bin:/bin",
+    }
     subprocess.run(["bash", "-euc", script], cwd=PROJECT, env=environment, check=True, capture_output=True)
 
 
