@@ -2,7 +2,7 @@
 
 Labels are those that the store knows (verdicts, ground truth, silence), or come from a file (JSONL, CSV or Parquet: `id` of the
 event, `label`, and `propensity` where the probability with which it came to be seen is known). Scores come from the store's
-decisions, or from events that a graph in a folder scores anew.
+decisions, or from events that are scored anew.
 """
 
 from __future__ import annotations

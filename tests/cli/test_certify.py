@@ -175,6 +175,24 @@ def test_what_the_store_knows_is_certified_without_a_file(engine, transactions, 
     assert approve["population"].startswith("all decisions of the band")
 
 
+def test_a_graph_is_certified_on_events_that_it_has_not_decided(engine, key, tmp_path) -> None:
+    pointsman("certificates", "trust", key.with_name("key.pub.pem"))
+    others = generate(GeneratorSettings(seed=78, days=2, customers=400, terminals=300))
+    others = others.take(others.accepted())
+    ids = [f"other-{at}".encode() for at in range(len(others))]
+    lines = zip(as_json_lines(others), others.transaction_id.tolist(), ids, strict=True)
+    (tmp_path / "history.jsonl").write_bytes(b"\n".join(line.replace(old.encode(), id_) for line, old, id_ in lines))
+    truth = [f"{id_.decode()},{str(fraud).lower()},1" for id_, fraud in zip(ids, others.fraud.tolist(), strict=True)]
+    (tmp_path / "truth.csv").write_text("\n".join(["id,label,propensity", *truth]))
+    how = ("--labels", tmp_path / "truth.csv", "--key", key, "-o", "json")
+    assert "none of the labelled events has been decided" in pointsman("certify", "card-fraud", *how)[1]
+    said = pointsman("certify", "card-fraud", "--events", tmp_path / "history.jsonl", *how)[1]
+    assert [each["certified"] for each in orjson.loads(said)["bands"]] == ["yes", "no"]
+    engine._certificates._due = 0.0
+    assert engine.bands()[0].live
+    assert "--events needs --labels" in pointsman("certify", "card-fraud", "--events", tmp_path / "history.jsonl")[1]
+
+
 def test_the_next_model_is_certified_on_recorded_features_before_it_serves(
     engine, folder, labels, key, tmp_path
 ) -> None:

@@ -39,7 +39,10 @@ def certify(
         ),
     ] = None,
     events: Annotated[
-        Path | None, typer.Option(help="For a folder: the events, in their order.", metavar="FILE")
+        Path | None,
+        typer.Option(
+            help="Score these events, in their order, instead of asking for recorded decisions.", metavar="FILE"
+        ),
     ] = None,
     segment: Annotated[
         str | None, typer.Option(help="Certify each value of this field by itself.", metavar="event.FIELD")
@@ -65,8 +68,8 @@ def certify(
 ) -> None:
     """Test on labelled decisions what a graph's bands promise, and issue certificates for those that keep it.
 
-    A graph is certified on the decisions that the store holds, and a folder on events that it scores. Exits with 1 where a
-    band or segment is not certified; it says what that would take.
+    A graph is certified on the decisions that the store holds, or on events that it need not have decided; a folder on events.
+    Exits with 1 where a band or segment is not certified; it says what that would take.
     """
     from pointsman.certificate_files import CannotRead, write_certificates
     from pointsman.certificates.weighted import WeightsOutOfBounds
@@ -77,6 +80,8 @@ def certify(
     if folder is not None and (events is None or labels is None):
         hint = "--events FILE --labels FILE"
         raise Failure(f'"{graph}" is a folder: it has neither decisions nor labels', hint=hint, code=Exit.USAGE)
+    if events is not None and labels is None:
+        raise Failure("--events needs --labels FILE: what the events were in truth", code=Exit.USAGE)
     if folder is not None and model is not None:
         raise Failure("--model scores recorded decisions anew, and a folder has none", code=Exit.USAGE)
     try:
@@ -118,6 +123,8 @@ def _joined(
         resolved = certifying.serving(connection, graph)
         if model is not None:
             resolved = _with_model(resolved, model)
+        if events is not None and found is not None:
+            return certifying.of_events(open_resolved(resolved), certifying.read_events(events), found, **how), resolved
         other = model is not None
         if found is None:
             now = datetime.now(UTC)
