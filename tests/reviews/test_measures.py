@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pointsman.reviews.measures import Given, cohen_kappa, krippendorff_alpha, measures, percentile
+from pointsman.reviews.measures import Given, anchoring, cohen_kappa, krippendorff_alpha, measures, percentile
 
 # Krippendorff, "Computing Krippendorff's Alpha-Reliability" (2011), section A: two observers, ten units, binary.
 MEG = list("0100000010")
@@ -68,3 +68,17 @@ def test_pairs_are_those_who_saw_the_same_and_golden_items_are_counted_by_review
     ann, _, cid = found.reviewers
     assert (ann.verdicts, ann.p50_seconds, ann.p95_seconds) == (2, 10, 30)
     assert (cid.golden, cid.golden_right, cid.p50_seconds) == (2, 1, None)
+
+
+def test_how_far_verdicts_follow_the_score_is_told_before_and_after_it_is_shown() -> None:
+    said = [
+        Given(decision="a", reviewer="ann", verdict="fraud", first_call="legitimate", score=0.9),
+        Given(decision="b", reviewer="ann", verdict="legitimate", first_call="fraud", score=0.1),
+        Given(decision="c", reviewer="bob", verdict="fraud", score=0.5),
+        Given(decision="d", reviewer="bob", verdict="legitimate", score=0.5),
+        Given(decision="e", reviewer="bob", verdict="legitimate", score=None),
+    ]
+    found = anchoring(said, "fraud")
+    assert (found.items, found.kept) == (2, 0)
+    assert (found.follow_before, found.follow_after, found.follow_shown) == (0.0, 1.0, 0.5)
+    assert anchoring(said, None).follow_after is None

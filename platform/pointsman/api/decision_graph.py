@@ -239,6 +239,12 @@ class Review(Block):
         description="The share of decided items that another reviewer decides too, without seeing what the first said, "
         'such as "5%"; it measures how far reviewers agree and changes nothing else. Default: none.',
     )
+    blind_share: Percent | None = Field(
+        default=None,
+        description="The share of cases of which a reviewer sees what the model says (score, band, reasons, explanation) "
+        'only after a first call of their own, which they may change with their verdict, such as "10%"; it measures how '
+        "far verdicts follow the model. Default: none.",
+    )
 
 
 class Audit(Block):

@@ -116,6 +116,19 @@ def release_review(api: Api, review: Annotated[str, typer.Argument(help="The ite
     out().print(f"{api.post(f'/v1/reviews/{part(review)}/release')['released']} items released", markup=False)
 
 
+@commands.command("call")
+@of_the_api
+def call_review(
+    api: Api,
+    review: Annotated[str, typer.Argument(help="The item's id.")],
+    verdict: Annotated[str, typer.Argument(help="One of the graph's verdicts.")],
+    output: Output = Format.TABLE,
+) -> None:
+    """Say what you think of a case that you hold before the model's view is shown, where it is hidden until then."""
+    items = api.post(f"/v1/reviews/{part(review)}/call", {"verdict": verdict})["items"]
+    page(items, ("review_id", "case_key", "priority", "reasons", "lease_until"), output)
+
+
 @commands.command("decide")
 @of_the_api
 def decide_review(
@@ -163,8 +176,19 @@ def measure_reviewers(
     )
     out().print()
     page(found["pairs"], ("reviewers", "items", "agreed", "kappa"), output)
-    alpha = "-" if found["alpha"] is None else f"{found['alpha']:.3f}"
+    alpha = _figure(found["alpha"])
     out().print(
         f"\nKrippendorff's alpha {alpha}, over {found['items_seen_twice']} decisions that two or more saw", markup=False
     )
+    anchoring = found["anchoring"]
+    before, after, shown = (_figure(anchoring[f"follow_{name}"]) for name in ("before", "after", "shown"))
+    out().print(
+        f"first calls {anchoring['items']}, kept {anchoring['kept']}; the model's score is followed {before} before it is "
+        f"shown, {after} after, {shown} where it was shown at once (0.5 is not at all)",
+        markup=False,
+    )
     return None
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

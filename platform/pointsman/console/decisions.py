@@ -12,6 +12,8 @@ from psycopg.rows import dict_row
 from pointsman.console.asking import After, Limit, Refused, Short, TheKey, TheStore, cursor, read_cursor
 from pointsman.console.personal import for_their_eyes
 from pointsman.decisions.queries import DecisionNotFound, explain
+from pointsman.reviews.blind import hidden_from
+from pointsman.reviews.veil import record_without_view, without_view
 
 router = APIRouter()
 
@@ -56,6 +58,7 @@ def decide(graph: Short, store: TheStore) -> dict[str, Any]:
 @router.get("/v1/decisions", tags=["decisions"], summary="Decisions, newest first")
 def page(
     store: TheStore,
+    key: TheKey,
     graph: Annotated[Short, Query(description="The graph's name.")],
     outcome: Annotated[Short | None, Query(description="Only this outcome.")] = None,
     band: Annotated[Short | None, Query(description="Only this band.")] = None,
@@ -65,7 +68,9 @@ def page(
     limit: Limit = 100,
     cursor_: Annotated[After, Query(alias="cursor")] = None,
 ) -> dict[str, Any]:
-    """Decisions of one graph."""
+    """Decisions of one graph. Of those of which you are to say a first call the model's view is left out, and they are found
+    by no outcome, band or reason.
+    """
     after = read_cursor(cursor_, int)[0] if cursor_ else None
     if after is not None and not 0 <= after < 2**63:
         raise Refused(400, 'cursor: give "next" of the page before, unchanged')
@@ -81,18 +86,30 @@ def page(
     }
     with store.connection() as connection, connection.cursor(row_factory=dict_row) as rows:
         found = rows.execute(PAGE, asked).fetchall()
-    return {"items": found, "next": cursor(found[-1]["seq"]) if len(found) == limit else None}
+        hidden = hidden_from(connection, key.subject, [each["decision"] for each in found])
+    sought_by_view = (outcome, band, reason) != (None, None, None)
+    items = [
+        without_view(each) if each["decision"] in hidden else each
+        for each in found
+        if not (sought_by_view and each["decision"] in hidden)
+    ]
+    return {"items": items, "next": cursor(found[-1]["seq"]) if len(found) == limit else None}
 
 
 @router.get("/v1/decisions/{decision}", tags=["decisions"], summary="One decision with everything behind it")
 def one(decision: Short, store: TheStore, key: TheKey) -> Any:
-    """By its id, a prefix of at least six digits, or its event's id. Personal values are masked unless you may see them."""
+    """By its id, a prefix of at least six digits, or its event's id. Personal values are masked unless you may see them, and
+    the model's view is left out while you are to say a first call of it.
+    """
     with store.connection() as connection:
         try:
             found = explain(connection, decision)
         except DecisionNotFound as error:
             raise Refused(404, f"decision: {error}") from error
-        return for_their_eyes(connection, key, UUID(found["decision"]["decision"]), found)
+        decision_id = UUID(found["decision"]["decision"])
+        if hidden_from(connection, key.subject, [decision_id]):
+            found = record_without_view(found)
+        return for_their_eyes(connection, key, decision_id, found)
 
 
 def _aware(name: str, moment: datetime | None) -> datetime | None:

@@ -31,9 +31,11 @@ from pointsman.decisions.recorded import NotRecorded
 from pointsman.explanations.explain import explained
 from pointsman.governance.keys import Key
 from pointsman.governance.masking import PERSONAL, personal_case
-from pointsman.reviews import queue, verdicts
+from pointsman.reviews import first_calls, queue, verdicts
+from pointsman.reviews.blind import hidden_from
 from pointsman.reviews.measures import measures
 from pointsman.reviews.second import UnknownAnswer, given, open_golden
+from pointsman.reviews.veil import record_without_view, without_view
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
 measuring = APIRouter()
@@ -51,6 +53,12 @@ class ClaimNext(Claim):
     """The graph whose first case is wanted."""
 
     graph: Short
+
+
+class FirstCall(Asked):
+    """What the reviewer thinks before they see what the model thinks."""
+
+    verdict: Short
 
 
 class GiveVerdict(Asked):
@@ -74,10 +82,14 @@ def reviewers(
     store: TheStore,
     days: Annotated[float, Query(gt=0, le=3650, description="Verdicts of so many days until now.")] = 30,
 ) -> dict[str, Any]:
-    """Cohen's kappa of each pair, Krippendorff's alpha over all, golden items, and seconds from claim to verdict."""
-    uid, since = store.graph(graph).uid, now() - timedelta(days=days)
+    """Cohen's kappa of each pair, Krippendorff's alpha over all, golden items, seconds from claim to verdict, and how far
+    verdicts follow the model's score, before and after it is shown.
+    """
+    found, since = store.graph(graph), now() - timedelta(days=days)
+    label = found.document.spec.label
     with store.connection() as connection:
-        return {"since": since, **asdict(measures(given(connection, uid, since)))}
+        said = given(connection, found.uid, since)
+    return {"since": since, **asdict(measures(said, None if label is None else label.name))}
 
 
 @router.get("", summary="Items in the order in which they should be worked")
@@ -129,7 +141,7 @@ def claim_next(body: ClaimNext, store: TheStore, key: TheKey) -> dict[str, Any]:
     lease, graph = timedelta(seconds=body.lease_seconds), store.graph(body.graph)
     with store.connection() as connection:
         items = queue.claim_next(connection, graph.uid, key.subject, lease=lease, now=now())
-    return {"items": queue.shown(items, key.subject)}
+        return {"items": _seen_by(connection, key, items)}
 
 
 @router.get("/{review}", summary="An item with everything behind its decision")
@@ -139,12 +151,14 @@ def one(review: UUID, store: TheStore, key: TheKey) -> Any:
         item = queue.one(connection, review)
         behind = explain(connection, str(item["decision_id"]))
         marks = personal_case(recorded_revision(connection, item["graph_uid"]))
-        (shown,) = queue.shown([item], key.subject)
-        answer = {**shown, PERSONAL: marks, "behind": _blind(item, behind)}
-        return for_their_eyes(connection, key, item["decision_id"], answer)
+        (shown,) = _seen_by(connection, key, [item])
+        behind = _unaware(item, behind)
+        if shown["awaits_first_call"]:
+            behind = record_without_view(behind)
+        return for_their_eyes(connection, key, item["decision_id"], {**shown, PERSONAL: marks, "behind": behind})
 
 
-def _blind(item: queue.Item, behind: dict[str, Any]) -> dict[str, Any]:
+def _unaware(item: queue.Item, behind: dict[str, Any]) -> dict[str, Any]:
     """What lies behind an item, without what a verdict brought about where somebody is to say theirs unaware of it."""
     if item["purpose"] != "First" or item["awaits_second"]:
         of_band = {each["id"] for each in behind["decision"]["actions"]}
@@ -160,6 +174,8 @@ def explanation(review: UUID, store: TheStore, key: TheKey) -> Any:
     """
     with store.connection() as connection:
         item = queue.one(connection, review)
+        if hidden_from(connection, key.subject, [item["decision_id"]]):
+            raise Refused(409, "say your first call first: the explanation is hidden until then")
         try:
             found = {"review": str(review), **explained(connection, item["decision_id"])}
         except NotRecorded as error:
@@ -173,7 +189,7 @@ def claim(review: UUID, body: Claim, store: TheStore, key: TheKey) -> dict[str, 
     with store.connection() as connection:
         lease = timedelta(seconds=body.lease_seconds)
         items = queue.claim(connection, review, key.subject, lease=lease, now=now())
-    return {"items": queue.shown(items, key.subject)}
+        return {"items": _seen_by(connection, key, items)}
 
 
 @router.post("/{review}/release", summary="Give a case back")
@@ -184,24 +200,47 @@ def release(review: UUID, store: TheStore, key: TheKey) -> dict[str, Any]:
         return {"released": queue.release(connection, review, key.subject)}
 
 
+@router.post("/{review}/call", summary="Say a first call, before the model's view is shown")
+def call(review: UUID, body: FirstCall, store: TheStore, key: TheKey) -> dict[str, Any]:
+    """For the item and the items of its case that you hold and that await one. It is recorded and stands: your verdict may
+    differ, with its reason. 409 where nothing is hidden, or you do not hold the case.
+    """
+    with store.connection() as connection:
+        items = first_calls.call(connection, review, body.verdict, key.subject, now=now())
+        return {"items": _seen_by(connection, key, items)}
+
+
 @router.post("/{review}/verdict", summary="Decide a case")
 def decide(review: UUID, body: GiveVerdict, store: TheStore, key: TheKey, counted: TheVerdicts) -> dict[str, Any]:
-    """Ends the items of the case that you hold, and asks for the verdict's actions. The same again changes nothing."""
+    """Ends the items of the case that you hold, and asks for the verdict's actions. The same again changes nothing. 409
+    while one of them awaits your first call.
+    """
     said, moment = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=key.subject), now()
     with store.connection() as connection:
         items = verdicts.decide(connection, review, said, whole_case=body.scope == "Case", now=moment)
+        shown = _seen_by(connection, key, items)
     for graph in store.graphs():
         counted.said(graph, [each for each in items if _just_decided(each, graph.uid, moment)])
-    return {"items": queue.shown(items, key.subject)}
+    return {"items": shown}
 
 
 def _just_decided(item: queue.Item, graph_uid: UUID, moment: datetime) -> bool:
     return (item["graph_uid"], item["decided_at"], item["purpose"]) == (graph_uid, moment, "First")
 
 
+def _seen_by(connection: Connection, key: Key, items: list[queue.Item]) -> list[dict[str, Any]]:
+    """Items for the key's subject: without the model's view where they are to say a first call before they see it."""
+    hidden = hidden_from(connection, key.subject, [each["decision_id"] for each in items])
+    return [
+        {**(without_view(each) if waits else each), "awaits_first_call": waits}
+        for each in queue.shown(items, key.subject)
+        for waits in (each["decision_id"] in hidden,)
+    ]
+
+
 def _for(connection: Connection, key: Key, graph_uid: UUID, items: list[queue.Item]) -> list[dict[str, Any]]:
-    """Items as the key's subject may see them."""
-    shown = queue.shown(items, key.subject)
+    """Items of a graph as the key's subject may see them, personal values masked too."""
+    shown = _seen_by(connection, key, items)
     marks = personal_case(recorded_revision(connection, graph_uid))
     if not marks:
         return shown

@@ -249,6 +249,7 @@ def _revision(resolved: ResolvedGraph) -> dict[str, Any]:
         "graph": resolved.graph.metadata.name,
         "digest": resolved.revision,
         "contract": {"stream": resolved.stream.metadata.name, "version": compile_contract(resolved.stream).version},
+        "nodes": {node.name: node.type for node in resolved.graph.spec.nodes},
         "views": {view.metadata.name: compile_view(view, resolved.stream).version for view in resolved.views},
         "models": {
             node: {"name": model.name, "version": model.version, "digest": model.digest, "placement": model.placement}

@@ -64,6 +64,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("POST", "/v1/reviews/claim"): Permission.REVIEW,
         ("POST", "/v1/reviews/{review}/claim"): Permission.REVIEW,
         ("POST", "/v1/reviews/{review}/release"): Permission.REVIEW,
+        ("POST", "/v1/reviews/{review}/call"): Permission.REVIEW,
         ("POST", "/v1/reviews/{review}/verdict"): Permission.REVIEW,
         ("GET", "/v1/deadletters"): Permission.READ,
         ("GET", "/v1/deadletters/{letter}"): Permission.READ,

@@ -7,6 +7,7 @@ Alpha-Reliability", 2011).
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,18 @@ from math import ceil
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """One verdict: on which decision, by whom, and how long it was held; `known` is a golden item's answer."""
+    """One verdict: on which decision, by whom, and how long it was held; `known` is a golden item's answer.
+
+    `first_call` is what the reviewer said before they saw the model's view, where it was hidden; `score` is the model's.
+    """
 
     decision: str
     reviewer: str
     verdict: str
     seconds: float | None = None
     known: str | None = None
+    first_call: str | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +54,25 @@ class Reviewer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Anchoring:
+    """How far verdicts follow the model, as the chance that what is said to bear the label has the higher score: 0.5 says not
+    at all. None where that cannot be told. Where `follow_after` or `follow_shown` is well above `follow_before`, people
+    follow what they are shown.
+    """
+
+    items: int
+    """with a first call, said before the model's view was shown"""
+    kept: int
+    """of those, decided as the first call said"""
+    follow_before: float | None
+    """first calls"""
+    follow_after: float | None
+    """the verdicts on the same items, once the view was shown"""
+    follow_shown: float | None
+    """verdicts on items of which nothing was hidden"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measures:
     """All measures over a set of verdicts; alpha is None where nothing was seen by two, or all said one thing."""
 
@@ -55,10 +80,14 @@ class Measures:
     alpha: float | None
     pairs: tuple[Pair, ...]
     reviewers: tuple[Reviewer, ...]
+    anchoring: Anchoring
 
 
-def measures(given: Sequence[Given]) -> Measures:
-    """The measures, pairs and reviewers by name. Of a reviewer's verdicts on one decision the last counts."""
+def measures(given: Sequence[Given], label: str | None = None) -> Measures:
+    """The measures, pairs and reviewers by name. Of a reviewer's verdicts on one decision the last counts.
+
+    `label` is the verdict that says the graph's label is true.
+    """
     said = defaultdict[str, dict[str, str]](dict)
     for each in given:
         said[each.decision][each.reviewer] = each.verdict
@@ -68,7 +97,36 @@ def measures(given: Sequence[Given]) -> Measures:
         alpha=krippendorff_alpha([list(each.values()) for each in twice]),
         pairs=tuple(_pairs(twice)),
         reviewers=tuple(_reviewers(given)),
+        anchoring=anchoring(given, label),
     )
+
+
+def anchoring(given: Sequence[Given], label: str | None) -> Anchoring:
+    """How far verdicts follow the model's score, before and after it is shown."""
+    blind = [each for each in given if each.first_call is not None]
+    shown = [each for each in given if each.first_call is None]
+
+    def follow(said: Iterable[tuple[str | None, float | None]]) -> float | None:
+        scored = [(verdict, score) for verdict, score in said if score is not None]
+        bearing = [score for verdict, score in scored if verdict == label]
+        return None if label is None else concordance(bearing, [score for verdict, score in scored if verdict != label])
+
+    return Anchoring(
+        items=len(blind),
+        kept=sum(each.first_call == each.verdict for each in blind),
+        follow_before=follow((each.first_call, each.score) for each in blind),
+        follow_after=follow((each.verdict, each.score) for each in blind),
+        follow_shown=follow((each.verdict, each.score) for each in shown),
+    )
+
+
+def concordance(higher: Sequence[float], lower: Sequence[float]) -> float | None:
+    """The share of pairs in which the first is greater, ties counted half (Mann and Whitney, 1947); None without pairs."""
+    if not higher or not lower:
+        return None
+    ordered = sorted(lower)
+    greater = sum(bisect_left(ordered, each) + bisect_right(ordered, each) for each in higher) / 2
+    return greater / (len(higher) * len(lower))
 
 
 def cohen_kappa(answers: Sequence[tuple[str, str]]) -> float | None:

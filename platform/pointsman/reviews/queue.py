@@ -168,6 +168,18 @@ def open_of_case(cursor: psycopg.Cursor[dict[str, Any]], item: Item) -> list[dic
     return cursor.execute(OPEN_OF_CASE, asked).fetchall()
 
 
+def held_of_case(cursor: psycopg.Cursor[dict[str, Any]], item: Item, who: str, now: datetime) -> list[UUID]:
+    """The open items of an item's case that somebody holds. Raises Conflict where the item is not among them."""
+    held = [
+        each["review_id"]
+        for each in open_of_case(cursor, item)
+        if each["lease_owner"] == who and each["lease_until"] > now
+    ]
+    if item["review_id"] not in held:
+        raise Conflict("claim the item first: you do not hold it, or no longer")
+    return held
+
+
 def escalate(connection: Connection, graph_uid: UUID, now: datetime) -> int:
     """Put overdue items before all others; return how many that were."""
     with connection.transaction():

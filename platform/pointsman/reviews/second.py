@@ -5,7 +5,6 @@ Both stand in the queue like any other, each a case of its own. What is said of 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +15,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from pointsman.api.decision_graph import Review
 from pointsman.decisions.recorded import Cursor, NotRecorded, Recorded, recorded
+from pointsman.reviews.draws import is_in_share
 from pointsman.reviews.measures import Given
 from pointsman.reviews.queue import LOCK, Item, NotFound
 
@@ -28,9 +28,12 @@ INSERT INTO reviews (review_id, decision_id, graph_uid, event_id, priority, reas
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 GIVEN = """
-SELECT r.decision_id::text AS decision, v.reviewer, v.verdict, r.known,
+SELECT r.decision_id::text AS decision, v.reviewer, v.verdict, r.known, c.verdict AS first_call, d.score,
     (extract(epoch FROM v.at - r.claimed_at) / count(*) OVER (PARTITION BY v.reviewer, v.at))::float8 AS seconds
 FROM verdicts v JOIN reviews r USING (review_id)
+    LEFT JOIN first_calls c ON c.decision_id = v.decision_id AND c.reviewer = v.reviewer
+    LEFT JOIN decision_keys k ON k.decision_id = v.decision_id
+    LEFT JOIN decisions d ON d.day = k.day AND d.decision_id = k.decision_id
 WHERE v.graph_uid = %(graph)s AND v.verdict IS NOT NULL AND v.at >= %(since)s ORDER BY v.at, r.review_id
 """
 
@@ -41,8 +44,7 @@ class UnknownAnswer(ValueError):
 
 def is_drawn(decision_id: UUID, share: float) -> bool:
     """Whether the decision is reviewed twice: by its id alone, the same each time."""
-    digest = hashlib.sha256(DRAW + decision_id.bytes).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    return is_in_share(DRAW + decision_id.bytes, share)
 
 
 def open_second(cursor: Cursor, behind: Recorded, item: Item, now: datetime) -> None:

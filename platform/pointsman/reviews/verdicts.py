@@ -21,7 +21,8 @@ from pointsman.decisions.recorded import NotRecorded, Recorded, recorded
 from pointsman.graphs.identity import action_id
 from pointsman.labels.store import Judged, judge
 from pointsman.ledger.append import append_leaves
-from pointsman.reviews.queue import LOCK, Conflict, Item, NotFound, one, open_of_case
+from pointsman.reviews.blind import hidden_from
+from pointsman.reviews.queue import LOCK, Conflict, Item, NotFound, held_of_case, one
 from pointsman.reviews.second import open_second
 
 Connection = psycopg.Connection[TupleRow]
@@ -74,22 +75,16 @@ def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: b
         raise Conflict(f"the item has ended: {item['verdict'] or item['state']} by {item['reviewer']}")
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
         cursor.execute(LOCK, (item["graph_uid"],))
-        held = [
-            each["review_id"]
-            for each in open_of_case(cursor, item)
-            if each["lease_owner"] == said.reviewer and each["lease_until"] > now
-        ]
-        if review_id not in held:
-            raise Conflict("claim the item first: you do not hold it, or no longer")
+        held = held_of_case(cursor, item, said.reviewer, now)
         if not whole_case:
             held = [review_id]
         items = [one(connection, id_) for id_ in held]
-        try:
-            behind = recorded(cursor, [each["decision_id"] for each in items])
-        except NotRecorded as error:
-            raise NotFound(str(error)) from error
-        for each in items:
-            _check(behind[each["decision_id"]], said.verdict)
+        ids = [each["decision_id"] for each in items]
+        behind = recorded_of(cursor, ids)
+        for decided in behind.values():
+            check_verdict(decided, said.verdict)
+        if hidden_from(connection, said.reviewer, ids):
+            raise Conflict("say your first call first: the model's view is hidden until then; it may differ from this")
         first = [each for each in items if each["purpose"] == "First"]
         for each in first:
             _act(cursor, behind[each["decision_id"]], each, said.verdict, now)
@@ -112,7 +107,15 @@ def expire(connection: Connection, graph_uid: UUID, now: datetime) -> int:
     return len(items)
 
 
-def _check(behind: Recorded, verdict: str) -> None:
+def recorded_of(cursor: psycopg.Cursor[dict[str, Any]], decision_ids: Sequence[UUID]) -> dict[UUID, Recorded]:
+    """What items were decided on, by their decisions. Raises NotFound."""
+    try:
+        return recorded(cursor, decision_ids)
+    except NotRecorded as error:
+        raise NotFound(str(error)) from error
+
+
+def check_verdict(behind: Recorded, verdict: str) -> None:
     """Raises Refused where the graph does not declare the verdict."""
     declared = sorted(_declared(behind))
     if verdict not in declared:
