@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from pointsman.console.metrics import Verdicts
 from pointsman.console.store import Store
 from pointsman.console.sweeping import sweep
 from pointsman.ledger.verify import verify
@@ -129,15 +130,27 @@ def test_overdue_items_expire_where_the_graph_says_so(to_review, connection, uid
     assert verify(connection).holds
 
 
-def test_the_sweep_does_what_the_graph_says(to_review, connection, database_url) -> None:
+@pytest.mark.parametrize(
+    ("says", "state", "became"), [("Escalate", "open", "escalated"), ("Expire", "expired", "expired")]
+)
+def test_the_sweep_does_what_the_graph_says_and_counts_it_once(
+    to_review, connection, database_url, says, state, became
+) -> None:
     item = review_of(to_review())
     connection.execute("UPDATE reviews SET deadline_at = now() - interval '1 second'")
+    connection.execute(
+        "UPDATE objects SET document = jsonb_set(document, '{spec,review,onDeadline}', to_jsonb(%s::text))", (says,)
+    )
     connection.commit()
-    store = Store(database_url)
+    store, counted = Store(database_url), Verdicts()
     store.open()
-    sweep(store)
+    for _ in range(2):
+        sweep(store, counted)
     store.close()
-    assert queue.one(connection, item)["escalated_at"] is not None
+    ended = queue.one(connection, item)
+    assert (ended["state"], ended["escalated_at"] is not None) == (state, says == "Escalate")
+    labels = {"graph": "card-fraud", "became": became}
+    assert counted.registry.get_sample_value("pointsman_reviews_past_deadline_total", labels) == 1
 
 
 def test_over_the_api_a_reviewer_works_a_case_to_its_end(to_review, call, graph) -> None:

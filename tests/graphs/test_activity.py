@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from pointsman.api.reasons import Reason
 from pointsman.decisions.stats import RECENT_MINUTES, RecentShare
 from pointsman.graphs.activity import EVERY_SECONDS, QUIET, Activities, Activity
 
@@ -19,8 +20,8 @@ def microseconds(**changes: int) -> int:
 
 def test_nothing_is_told_before_anything_has_come_and_what_comes_first_is_told_at_once() -> None:
     activities = Activities()
-    assert activities.report(None, {}, now=0) == QUIET
-    told = activities.report(0.5, {"cards": microseconds(minute=9, second=59)}, now=1)
+    assert activities.report(None, {}, None, now=0) == QUIET
+    told = activities.report(0.5, {"cards": microseconds(minute=9, second=59)}, None, now=1)
     assert told == Activity(automatic_percent=50, newest_events={"cards": TEN})
     assert Activity.model_validate_json(told.model_dump_json(by_alias=True)) == told
 
@@ -28,7 +29,7 @@ def test_nothing_is_told_before_anything_has_come_and_what_comes_first_is_told_a
 def test_another_report_comes_a_minute_after_the_one_before_however_fast_events_come() -> None:
     activities = Activities()
     told = [
-        activities.report(second / 1000, {"cards": microseconds(hour=10 + second // 60)}, now=second)
+        activities.report(second / 1000, {"cards": microseconds(hour=10 + second // 60)}, None, now=second)
         for second in range(600)
     ]
     changes = [second for second in range(1, 600) if told[second] != told[second - 1]]
@@ -55,7 +56,7 @@ def test_another_report_comes_a_minute_after_the_one_before_however_fast_events_
 )
 def test_a_share_is_told_in_whole_percent(shares: list[float | None], said: list[int]) -> None:
     activities = Activities()
-    told = [activities.report(share, {}, now=at * EVERY_SECONDS) for at, share in enumerate(shares)]
+    told = [activities.report(share, {}, None, now=at * EVERY_SECONDS) for at, share in enumerate(shares)]
     assert [each.automatic_percent for each in told] == said
 
 
@@ -72,3 +73,11 @@ def test_a_share_is_of_the_latest_minutes_in_which_anything_was_decided() -> Non
     assert recent.share == (50 + 590) / (200 + 590)
     recent.add(5000, 5, 10)
     assert recent.share == (590 + 5) / (590 + 10)
+
+
+def test_that_people_do_not_keep_up_is_said_at_once_and_taken_back_no_sooner_than_anything_else() -> None:
+    activities = Activities()
+    full = Reason.ReviewQueueFull
+    told = [activities.report(0.5, {}, each, now=at).reviews for at, each in enumerate([None, full, None, full, None])]
+    assert told == [None, full, full, full, full]
+    assert activities.report(0.5, {}, None, now=1 + EVERY_SECONDS).reviews is None

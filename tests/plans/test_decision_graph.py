@@ -281,3 +281,21 @@ def test_what_is_set_aside_is_named() -> None:
     document["spec"]["runtime"]["image"] = "registry.example/graph@sha256:" + "0" * 64
     pinned = but(graph=DecisionGraph.model_validate(document))
     assert "spec.runtime.image: it runs from this installation" in condition(pinned, "Honoured").message
+
+
+@pytest.mark.parametrize(
+    ("reason", "says"),
+    [
+        (Reason.ReviewQueueFull, "so callers get 503 and sources are read no further"),
+        (Reason.ReviewOverflow, 'gets review.overflowOutcome "defer" and no action'),
+        (Reason.ReviewEscalated, "items have waited for longer than"),
+    ],
+)
+def test_where_people_do_not_keep_up_the_status_says_so_and_the_graph_stays_ready(reason: Reason, says: str) -> None:
+    document = GRAPH.document()
+    document["spec"].setdefault("review", {})["overflowOutcome"] = "defer"
+    late = but(graph=DecisionGraph.model_validate(document), host=host(reviews=reason))
+    found = condition(late, "Reviews")
+    assert (found.status, found.reason, says in found.message) == ("False", reason, True), found.message
+    assert said(late) == ("True", "Ready")
+    assert find(decide(but(host=host())).told.conditions, "Reviews") is None

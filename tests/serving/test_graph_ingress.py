@@ -33,9 +33,9 @@ def resolved() -> ResolvedGraph:
     return load(EXAMPLE).graph.resolved
 
 
-def with_limit(resolved: ResolvedGraph, most: int) -> ResolvedGraph:
+def with_limit(resolved: ResolvedGraph, most: int, overflow: str | None) -> ResolvedGraph:
     spec = resolved.graph.spec
-    review = spec.review.model_copy(update={"max_open": most})
+    review = spec.review.model_copy(update={"max_open": most, "overflow_outcome": overflow})
     graph = resolved.graph.model_copy(update={"spec": spec.model_copy(update={"review": review})})
     return resolved.model_copy(update={"graph": graph})
 
@@ -62,13 +62,21 @@ class Ingress:
 
 
 @pytest.fixture
-def ingress(resolved: ResolvedGraph, database_url: str, tmp_path: Path) -> Iterator[Ingress]:
+def overflow() -> str | None:
+    """What items get for which people have no room."""
+    return None
+
+
+@pytest.fixture
+def ingress(resolved: ResolvedGraph, overflow: str | None, database_url: str, tmp_path: Path) -> Iterator[Ingress]:
     from pointsman.local.home import Home
 
     port = Ports(Home(tmp_path)).of("graph")
     with connect(database_url) as connection:
         _, key = make(connection, "shop", Role.SERVICE, expires_at=None, now=datetime.now(UTC))
-    config = HostConfig(database_url=database_url, port=port, control_token="x" * 16, resolved=with_limit(resolved, 2))
+    config = HostConfig(
+        database_url=database_url, port=port, control_token="x" * 16, resolved=with_limit(resolved, 2, overflow)
+    )
     loop = asyncio.new_event_loop()
     task: asyncio.Task[None] | None = None
 
@@ -156,6 +164,25 @@ def test_while_people_have_too_much_to_do_nothing_more_is_taken_in(ingress: Ingr
     with connect(database_url) as connection:
         connection.execute("UPDATE reviews SET state = 'decided' WHERE state = 'open'")
     while ingress.post(json=event()).status_code == 503:
+        pass
+
+
+@pytest.mark.parametrize("overflow", ["defer"])
+def test_where_the_graph_says_so_people_are_given_no_more_and_callers_another_outcome(
+    ingress: Ingress, database_url: str
+) -> None:
+    answers = ingress.post(json=[event(amount="9000.00") for _ in range(3)]).json()["answers"]
+    assert [each["outcome"] for each in answers] == ["review", "review", "defer"]
+    again = ingress.post(json=event(amount="9000.00")).json()
+    assert (again["outcome"], again["reasons"][-1]) == ("defer", "ReviewOverflow")
+    assert ingress.post(json=event()).json()["outcome"] == "approve"
+    while httpx2.get(f"{ingress.url}/-/ready", trust_env=False).json()["activity"]["reviews"] != "ReviewOverflow":
+        pass
+    assert ingress.metrics()["pointsman_graph_overflowed_total", frozenset()] == 2
+    with connect(database_url) as connection:
+        assert connection.execute("SELECT count(*) FROM reviews").fetchone() == (2,)
+        connection.execute("UPDATE reviews SET state = 'decided' WHERE state = 'open'")
+    while ingress.post(json=event(amount="9000.00")).json()["outcome"] != "review":
         pass
 
 

@@ -221,6 +221,7 @@ def _heard(state: HostState, answer: Answer, *, known: Any) -> HostState:
         failing=not is_ready and reason in FAILING,
         bands=tuple(band for each in body.get("bands") or () if (band := _told(BandReport, each)) is not None),
         automatic_percent=_activity(body).automatic_percent,
+        reviews=_activity(body).reviews,
     )
 
 

@@ -207,6 +207,8 @@ class Verdict(Block):
 class Review(Block):
     """How items are put to people."""
 
+    cel: ClassVar = {"!has(self.overflowOutcome) || self.overflowOutcome != 'review'": "overflowOutcome is not review"}
+
     group_by: Reference | None = Field(
         default=None,
         description="Items with the same value are one case, decided together; default: each item is its own case.",
@@ -226,8 +228,13 @@ class Review(Block):
         default=1000,
         ge=1,
         le=10_000_000,
-        description="The most open items; past it callers are answered 503 and sources are read no further. Default "
-        "1000.",
+        description="The most open items; past it callers are answered 503 and sources are read no further, unless "
+        "overflowOutcome says otherwise. Default 1000.",
+    )
+    overflow_outcome: Outcome | None = Field(
+        default=None,
+        description="The outcome that items get instead of review while maxOpen are open, without action, such as defer. "
+        "It is no automatic band's where certificates are Required: no promise covers it. Default: nothing is decided then.",
     )
     verdicts: KeyedList[Verdict] = Field(
         default_factory=list,
@@ -245,6 +252,13 @@ class Review(Block):
         'only after a first call of their own, which they may change with their verdict, such as "10%"; it measures how '
         "far verdicts follow the model. Default: none.",
     )
+
+    @model_validator(mode="after")
+    def _overflow_is_not_review(self) -> Self:
+        if self.overflow_outcome == REVIEW:
+            message = "review is what there is too much of: name what such items get instead, such as defer"
+            refuse(self, [Finding(path=("overflowOutcome",), message=message)])
+        return self
 
 
 class Audit(Block):
@@ -268,6 +282,10 @@ class DecisionGraphSpec(Block):
         ),
         "self.certificates != 'Required' || has(self.label) || self.bands.all(b, b.outcome == 'review')": (
             'where certificates are Required, the graph needs "label"'
+        ),
+        "self.certificates != 'Required' || !has(self.review) || !has(self.review.overflowOutcome) || "
+        "self.bands.all(b, b.outcome != self.review.overflowOutcome)": (
+            "where certificates are Required, overflowOutcome is no band's outcome"
         ),
         f"self.nodes.all(n, !(n.name in {sorted({EVENT, *CEL_RESERVED})}))": "a node's name is not reserved",
         "has(self.code) || self.nodes.all(n, n.type != 'Python')": "a Python node needs spec.code",
@@ -395,6 +413,13 @@ class DecisionGraphSpec(Block):
                     message = f'band "{band.name}" is automatic and certificates are Required, so it needs "promise"'
                     hint = "promise: {maxError: …, confidence: …}, or write certificates: NotRequired"
                     yield Finding(path=("bands", position, "promise"), message=message, hint=hint)
+            overflow = self.review.overflow_outcome
+            for band in (each for _, each in automatic if each.outcome == overflow):
+                message = (
+                    f'"{overflow}" is what band "{band.name}" promises by its certificate, and no promise covers this'
+                )
+                hint = "name an outcome of its own, such as defer"
+                yield Finding(path=("review", "overflowOutcome"), message=message, hint=hint)
             if automatic and self.label is None:
                 yield Finding(path=("label",), message='certificates are Required, so the graph needs "label"')
         if self.deadline.microseconds == 0:

@@ -102,6 +102,7 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "StoreReady": NOTHING,
         "StoreNotPrepared": "Correct what the last line names: the Secret pointsman-store, the database, or its owner's rights.",
         "DatabaseUnreachable": "Start PostgreSQL, or correct its address; events are refused until it answers.",
+        "ReviewOverflow": "Have people decide open reviews, or raise review.maxOpen.",
         "ReviewQueueFull": "Have people decide open reviews, or raise review.maxOpen.",
         "NoLiveCertificate": "Certify the band, or write certificates: NotRequired and answer for its thresholds yourself.",
         "CertificateExpired": "Certify the band again, on newer labels.",

@@ -168,6 +168,7 @@ class Reason(StrEnum):
     Duplicate = "Duplicate", "The same event was already decided; the same answer is given."
     RecordDropped = "RecordDropped", "The event was decided, and its record was dropped with its day."
     Replayed = "Replayed", "The decision was computed again from its record."
+    ReviewOverflow = "ReviewOverflow", "People had no room for the item, so it got the graph's overflow outcome."
     ReviewExpired = "ReviewExpired", "Nobody decided the item before its deadline."
     ReviewEscalated = "ReviewEscalated", "Nobody decided the item before its deadline, so it comes first."
 

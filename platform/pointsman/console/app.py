@@ -36,10 +36,12 @@ ROUTERS = (
 def console_app(store: Store) -> FastAPI:
     """The application over a store. Raises ValueError where a route has no policy."""
 
+    counted = Verdicts()
+
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         store.open()
-        async with Sweeper(store):
+        async with Sweeper(store, counted):
             yield
         store.close()
 
@@ -53,7 +55,7 @@ def console_app(store: Store) -> FastAPI:
         dependencies=[Depends(_gate)],
     )
     app.state.store = store
-    app.state.verdicts = Verdicts()
+    app.state.verdicts = counted
     for each in ROUTERS:
         app.include_router(each)
     _health(app)

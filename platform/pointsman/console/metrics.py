@@ -44,6 +44,8 @@ JOIN objects o ON o.uid = e.graph_uid
 LEDGER = "SELECT size, size - coalesce((SELECT max(index) + 1 FROM ledger), 0) FROM ledger_head"
 
 WAITING = (State.APPROVED, State.LEASED, State.ATTEMPTED)
+BECAME = {"Escalate": "escalated", "Expire": "expired"}
+"""By `review.onDeadline`, what items become"""
 WAITS = (30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400, 259200)
 
 
@@ -144,6 +146,12 @@ class Verdicts:
             labels,
             registry=registry,
         )
+        self._overdue = Counter(
+            "pointsman_reviews_past_deadline",
+            "Items that nobody decided in time, and what became of them.",
+            ("graph", "became"),
+            registry=registry,
+        )
         self._seconds = Histogram(
             "pointsman_reviews_decided_seconds",
             "From when an item was opened to its verdict.",
@@ -155,9 +163,14 @@ class Verdicts:
     def expect(self, graph: Graph) -> None:
         """Have the graph's series there before anything is said, so that the first verdict is counted too."""
         self._seconds.labels(graph.name)
+        self._overdue.labels(graph.name, BECAME[graph.document.spec.review.on_deadline])
         for verdict in graph.document.spec.review.verdicts:
             for each in (self._items, self._at_stake):
                 each.labels(graph.name, verdict.name, _label(graph, verdict.name))
+
+    def past_deadline(self, graph: Graph, items: int) -> None:
+        """So many items have just been escalated or have expired, as the graph says."""
+        self._overdue.labels(graph.name, BECAME[graph.document.spec.review.on_deadline]).inc(items)
 
     def said(self, graph: Graph, items: Iterable[Item]) -> None:
         """Items have just been decided."""

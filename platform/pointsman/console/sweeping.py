@@ -11,6 +11,7 @@ import psycopg
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from pointsman.console.metrics import Verdicts
 from pointsman.console.store import Store, Unavailable, now
 from pointsman.reviews import queue, verdicts
 
@@ -22,8 +23,8 @@ EVERY_SECONDS = 2.0
 class Sweeper:
     """Runs beside the API for as long as it serves. Several at once do no harm: a graph's items have one lock."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, counted: Verdicts) -> None:
+        self._store, self._counted = store, counted
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -41,20 +42,21 @@ class Sweeper:
     async def _run(self) -> None:
         while True:
             try:
-                await run_in_threadpool(sweep, self._store)
+                await run_in_threadpool(sweep, self._store, self._counted)
             except (Unavailable, psycopg.Error) as error:
                 log.warning("overdue items were not looked for", error=" ".join(str(error).split()))
             await asyncio.sleep(EVERY_SECONDS)
 
 
-def sweep(store: Store) -> None:
-    """Escalate or expire what is overdue in every graph, as its `review.onDeadline` says."""
+def sweep(store: Store, counted: Verdicts) -> None:
+    """Escalate or expire what is overdue in every graph, as its `review.onDeadline` says; each item is counted once."""
     moment = now()
     for graph in store.graphs():
         with store.connection() as connection:
             if graph.document.spec.review.on_deadline == "Expire":
-                done, what = verdicts.expire(connection, graph.uid, moment), "expired"
+                done = verdicts.expire(connection, graph.uid, moment)
             else:
-                done, what = queue.escalate(connection, graph.uid, moment), "escalated"
+                done = queue.escalate(connection, graph.uid, moment)
         if done:
-            log.info("overdue review items", graph=graph.name, items=done, what=what)
+            counted.past_deadline(graph, done)
+            log.info("overdue review items", graph=graph.name, items=done, does=graph.document.spec.review.on_deadline)

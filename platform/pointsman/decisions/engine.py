@@ -44,9 +44,14 @@ Answer = dict[str, Any]
 """What one event is told: its decision, or why it went to the dead letter."""
 
 OPEN_LETTERS = "SELECT count(*) FROM (SELECT FROM dead_letters WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
-OPEN_REVIEWS = "SELECT count(*) FROM (SELECT FROM reviews WHERE graph_uid = %s AND state = 'open' LIMIT %s) open"
+OPEN_REVIEWS = """
+SELECT count(*), coalesce(bool_or(escalated_at IS NOT NULL), false)
+FROM (SELECT escalated_at FROM reviews WHERE graph_uid = %s AND state = 'open' LIMIT %s) open
+"""
 LETTERS_COUNTED = 10_000
 RETRY_SECONDS = 0.2
+ROOM_SECONDS = 1.0
+"""How long a count of open reviews is believed, where more than so many get another outcome"""
 
 
 class StoreUnavailable(Exception):
@@ -82,6 +87,14 @@ class Decided:
     ids: frozenset[bytes]
     settled: threading.Event = field(default_factory=threading.Event)
     """Set when the commit has ended, well or not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenReviews:
+    """What waits for people: how many items, and whether one of them was escalated."""
+
+    count: int = 0
+    escalated: bool = False
 
 
 class _Laps:
@@ -123,6 +136,7 @@ class Engine:
         self._next_seq = -1
         self._offsets = Offsets()
         self._era = 0
+        self._room, self._room_until = 0, float("-inf")
         self._in_flight: Decided | None = None
         self._broken = False
         self._fenced: Fenced | None = None
@@ -142,12 +156,13 @@ class Engine:
         """By view, the event time of the newest event that its state has seen, in microseconds. Any thread may ask."""
         return self._state.newest()
 
-    def open_reviews(self) -> int:
-        """How many items wait for people, counted up to the graph's limit. Raises psycopg.OperationalError."""
+    def open_reviews(self) -> OpenReviews:
+        """What waits for people, counted up to the graph's limit. Raises psycopg.OperationalError."""
         row = self._committer.lookups.execute(
             OPEN_REVIEWS, (self.graph.resolved.graph_uid, self.graph.max_open_reviews)
         ).fetchone()
-        return 0 if row is None else int(row[0])
+        assert row is not None
+        return OpenReviews(count=row[0], escalated=row[1])
 
     def open_dead_letters(self) -> int:
         """How many dead letters are open, counted up to LETTERS_COUNTED. Raises psycopg.OperationalError."""
@@ -184,7 +199,7 @@ class Engine:
         """Serve another revision from the next batch on. Where a view changed, `warm` goes on, or all are rebuilt."""
         if not self.remembers(graph):
             self._state = self._caught_up(warm or Warm(graph))
-        self.graph, self._ports = graph, ports
+        self.graph, self._ports, self._room_until = graph, ports, float("-inf")
 
     def serves(self, revision: str) -> None:
         """Record which revision decides from here on, for a host that starts and cannot load what it is told."""
@@ -357,7 +372,7 @@ class Engine:
         evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists, ran=lap)
         overdue = self._overdue(submissions)[np.array(accepted.positions, dtype=np.intp)]
         sample = drawn(self.graph.resolved.graph_uid, accepted.decision_ids, self.graph.audit_share)
-        concluded = triage(self.graph, evaluation, overdue, sample, self._live(now))
+        concluded = triage(self.graph, evaluation, overdue, sample, self._live(now), self._room_for_reviews())
         lap("bands", len(accepted.positions))
         decided = records(
             self.graph,
@@ -368,8 +383,19 @@ class Engine:
             triage=concluded,
             decided_at=now,
         )
+        self._room = max(0, self._room - len(decided.reviews))
         lap("record", len(accepted.positions))
         return decided, tally(self.graph, evaluation, concluded)
+
+    def _room_for_reviews(self) -> int | None:
+        """How many more items may be put to people, counted anew every second; None where the ingress holds callers off."""
+        if self.graph.overflow_outcome is None:
+            return None
+        if time.monotonic() >= self._room_until:
+            under_way = 0 if self._in_flight is None else len(self._in_flight.batch.records.reviews)
+            self._room = max(0, self.graph.max_open_reviews - self.open_reviews().count - under_way)
+            self._room_until = time.monotonic() + ROOM_SECONDS
+        return self._room
 
     def _live(self, now: datetime) -> LiveBands:
         if not self.graph.certificates_required:

@@ -56,6 +56,10 @@ class Tally:
     """(band, outcome, how many, what `review.priority` names added up); the band is "" where there is no score"""
     because: tuple[tuple[str, int], ...] = ()
     """(why items go to a person, how many)"""
+    automatic: int = 0
+    """how many were carried out as their band says"""
+    overflowed: int = 0
+    """for how many people had no room"""
     scores: npt.NDArray[np.float64] | None = None
 
 
@@ -98,6 +102,8 @@ class Stats:
     decided: int = 0
     duplicates: int = 0
     overdue: int = 0
+    overflowed: int = 0
+    """Decisions that people were to make and had no room for"""
     recoveries: int = 0
     """How often the graph was taken over and its state rebuilt: once at the start, and whenever the store went away"""
     last_commit: float | None = None
@@ -125,10 +131,10 @@ class Stats:
         if letters:
             self.dead_letters.update(each.reason.value for each in letters)
         self.sizes.add(received)
-        automatic = sum(count for _, outcome, count, _ in tally.outcomes if outcome != REVIEW)
         decided = sum(count for _, _, count, _ in tally.outcomes)
-        self.recent.add(int(self.last_commit // 60), automatic, decided)
+        self.recent.add(int(self.last_commit // 60), tally.automatic, decided)
         self.decided += decided
+        self.overflowed += tally.overflowed
         for band, outcome, count, stake in tally.outcomes:
             self.outcomes[band, outcome] += count
             self.at_stake[band, outcome] = self.at_stake.get((band, outcome), 0.0) + stake
@@ -150,22 +156,21 @@ class Stats:
 
 def tally(graph: CompiledGraph, evaluation: Evaluation, concluded: Triage) -> Tally:
     """Count a decided batch."""
-    place = 2 * (concluded.band + 1) + concluded.to_review
-    size = 2 * len(graph.band_names) + 2
+    place = 3 * (concluded.band + 1) + np.where(concluded.overflowed, 2, concluded.to_review)
+    size = 3 * len(graph.band_names) + 3
     counts = np.bincount(place, minlength=size).tolist()
     stakes = [0.0] * size
     if graph.priority_column is not None:
         amounts = np.fmax(evaluation.columns[graph.priority_column].double(), 0.0)  # a counter does not go down
         stakes = np.bincount(place, amounts, minlength=size).tolist()
-    bands, outcomes = ("", *graph.band_names), (REVIEW, *graph.outcomes)
+    bands, overflow = ("", *graph.band_names), graph.overflow_outcome or ""
+    outcomes = [each for outcome in (REVIEW, *graph.outcomes) for each in (outcome, REVIEW, overflow)]
     scores = evaluation.score
     known = ~np.isnan(scores)
     return Tally(
-        outcomes=tuple(
-            (bands[at // 2], REVIEW if at % 2 else outcomes[at // 2], count, stakes[at])
-            for at, count in enumerate(counts)
-            if count
-        ),
+        outcomes=tuple((bands[at // 3], outcomes[at], count, stakes[at]) for at, count in enumerate(counts) if count),
         because=tuple((reason, int(np.count_nonzero(mask))) for reason, mask in concluded.because.items()),
+        automatic=sum(count for at, count in enumerate(counts) if at % 3 == 0 and outcomes[at] != REVIEW),
+        overflowed=int(np.count_nonzero(concluded.overflowed)),
         scores=scores if known.all() else scores[known],
     )

@@ -9,6 +9,8 @@ from math import inf
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from pointsman.api.reasons import Reason
+
 STEP = timedelta(minutes=10)
 """What the time of a view's newest event is cut to"""
 EVERY_SECONDS = 60.0
@@ -25,6 +27,8 @@ class Activity(BaseModel):
     """of the decisions of late; None before there was one"""
     newest_events: Mapping[str, datetime] = Field(default_factory=dict)
     """by view, when the newest event happened that its state has seen, cut to STEP; none where it has seen none"""
+    reviews: Reason | None = None
+    """why people do not keep up: ReviewQueueFull, ReviewOverflow or ReviewEscalated"""
 
 
 QUIET = Activity()
@@ -36,12 +40,14 @@ class Activities:
     def __init__(self) -> None:
         self._said, self._since = QUIET, -inf
 
-    def report(self, share: float | None, newest: Mapping[str, int], *, now: float) -> Activity:
+    def report(self, share: float | None, newest: Mapping[str, int], reviews: Reason | None, *, now: float) -> Activity:
         """`share` of decisions of late is from 0 to 1, `newest` in microseconds of event time, `now` on the monotonic clock."""
-        if now - self._since < EVERY_SECONDS:
+        falls_behind = reviews is not None and self._said.reviews is None  # said at once, and taken back later
+        if now - self._since < EVERY_SECONDS and not falls_behind:
             return self._said
         found = Activity(
             automatic_percent=_percent(share, self._said.automatic_percent),
+            reviews=reviews,
             newest_events={view: _cut(EPOCH + timedelta(microseconds=at)) for view, at in newest.items()},
         )
         if found != self._said:

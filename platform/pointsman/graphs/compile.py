@@ -132,6 +132,8 @@ class CompiledGraph:
     priority_column: str | None
     review_deadline_seconds: float | None
     max_open_reviews: int
+    overflow_outcome: str | None
+    """What items get that would go to people while so many are open; None where nothing is decided then"""
     deadline_seconds: float | None
 
     @property
@@ -219,6 +221,7 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
         priority_column=priority,
         review_deadline_seconds=review.deadline.seconds if review and review.deadline else None,
         max_open_reviews=review.max_open,
+        overflow_outcome=review.overflow_outcome,
         deadline_seconds=spec.deadline.seconds if spec.deadline else None,
     )
 

@@ -84,12 +84,14 @@ class Triage:
     """What is concluded: an outcome for every row, its band (-1 where there is no score), and which actions act.
 
     `to_review` are the rows that go to a person although their band may say otherwise; `audited` those that a person sees
-    although they are carried out as their band says. `because` has, by reason, the rows that people see for it.
+    although they are carried out as their band says; `overflowed` those that people have no room for. `because` has, by
+    reason, the rows that people see for it.
     """
 
     band: npt.NDArray[np.intp]
     to_review: Mask
     audited: Mask
+    overflowed: Mask
     because: Mapping[str, Mask]
     outcomes: list[str]
     reasons: list[tuple[str, ...]]
@@ -221,12 +223,19 @@ def _as_column(type_: ColumnType, values: npt.NDArray[np.float64]) -> Column:
 
 
 def triage(
-    graph: CompiledGraph, evaluation: Evaluation, overdue: Mask, drawn: Mask, live: LiveBands = NOTHING_LIVE
+    graph: CompiledGraph,
+    evaluation: Evaluation,
+    overdue: Mask,
+    drawn: Mask,
+    live: LiveBands = NOTHING_LIVE,
+    room: int | None = None,
 ) -> Triage:
     """Place every score in its band and say what follows; what is uncertain for any reason goes to review.
 
     `overdue` marks rows whose synchronous caller's deadline has passed, `drawn` those of the audit sample; `live` says where
-    certificates are live for this graph's scorer, and is not asked where none are required.
+    certificates are live for this graph's scorer, and is not asked where none are required. `room` is how many more items
+    may be put to people: later ones get the graph's overflow outcome, and no action; None where there is no end. Audited
+    items are put to them all the same: who floods the queue is not to blind the monitors.
     """
     rows = len(evaluation.score)
     band = graph.bands.place(evaluation.score)
@@ -260,6 +269,14 @@ def triage(
         reasons[row] = (Reason.AuditSample.value,)
     because[Reason.AuditSample.value] = audited
     outcomes[to_review] = REVIEW
+    overflowed = np.zeros(rows, dtype=np.bool_)
+    if room is not None:
+        overflowed[np.flatnonzero(outcomes == REVIEW)[room:]] = True
+        if overflowed.any():
+            outcomes[overflowed] = graph.overflow_outcome
+            because = {reason: mask & ~overflowed for reason, mask in because.items()}
+            for row in np.flatnonzero(overflowed).tolist():
+                reasons[row] = (*reasons[row], Reason.ReviewOverflow.value)
     acting = {
         name: (np.array([name in names for names in graph.band_actions] + [False])[band]) & ~to_review & placed
         for name in graph.actions
@@ -268,6 +285,7 @@ def triage(
         band=band,
         to_review=to_review,
         audited=audited,
+        overflowed=overflowed,
         because=because,
         outcomes=outcomes.tolist(),
         reasons=reasons,

@@ -50,7 +50,7 @@ class HostState:
 
     `refused` is the revision that it would not take over, `cause` why it does not answer, or would not, `reason` what of
     the catalogue that is, where it is known. `bands` is what it says of its bands' certificates, `automatic_percent` of the
-    share of its decisions of late that were automatic.
+    share of its decisions of late that were automatic, `reviews` why people do not keep up.
     """
 
     running: bool
@@ -64,6 +64,7 @@ class HostState:
     failing: bool = False
     bands: tuple[BandReport, ...] = ()
     automatic_percent: int | None = None
+    reviews: Reason | None = None
 
 
 NO_HOST = HostState(running=False, answering=False)
@@ -121,6 +122,7 @@ def decide(observed: Observed) -> Plan:
         its_host_decides,
         the_newest_revision_takes_over,
         its_bands_are_certified,
+        people_keep_up,
         everything_is_honoured,
     )
     spec, host = observed.graph.spec, observed.host
@@ -249,6 +251,24 @@ def its_bands_are_certified(observed: Observed) -> Condition:
         ending = f": {said}" if said else ", unless the graph says certificates: NotRequired"
         return _condition("Certified", "False", missing or Reason.NoLiveCertificate, f"{nothing}{ending}")
     return _condition("Certified", "False", missing or Reason.NoLiveCertificate, said)
+
+
+def people_keep_up(observed: Observed) -> Condition | None:
+    """Said where they do not."""
+    review, reason = observed.graph.spec.review, observed.host.reviews
+    if reason is None or not observed.host.answering:
+        return None
+    full = f"review.maxOpen: {review.max_open} items wait for people"
+    decide = "`pointsman reviews claim`"
+    messages = {
+        Reason.ReviewQueueFull: f"{full}, so callers get 503 and sources are read no further: {decide}, or raise it",
+        Reason.ReviewOverflow: (
+            f'{full}, so what would go to people gets review.overflowOutcome "{review.overflow_outcome}" and no action: '
+            f"{decide}, or raise it"
+        ),
+    }
+    late = f"review.deadline: items have waited for longer than {review.deadline} and come first: {decide}"
+    return _condition("Reviews", "False", reason, messages.get(reason, late))
 
 
 def everything_is_honoured(observed: Observed) -> Condition:

@@ -19,8 +19,10 @@ from pointsman.labels.assemble import NONE, Assembled, Items, Told, assemble, si
 Connection = psycopg.Connection[TupleRow]
 Rows = Sequence[Sequence[Any]]
 
+# What people had no room for was not carried out as its band says either.
 ITEMS = """
-SELECT d.decision_id, d.seq, d.score, d.band, d.outcome, d.revision, e.event_time,
+SELECT d.decision_id, d.seq, d.score, d.band,
+    CASE WHEN 'ReviewOverflow' = ANY(d.reasons) THEN 'review' ELSE d.outcome END AS outcome, d.revision, e.event_time,
     i.value, i.known_at, i.propensity, v.value, v.known_at, v.propensity, {more}
 FROM decisions d JOIN events e USING (day, stream_uid, event_id)
     LEFT JOIN LATERAL (SELECT l.value, l.known_at, l.propensity FROM labels l

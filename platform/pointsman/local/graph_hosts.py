@@ -177,6 +177,7 @@ class GraphHosts:
             cause="" if refusal is None else refusal.cause,
             bands=answer.bands,
             automatic_percent=answer.activity.automatic_percent,
+            reviews=answer.activity.reviews,
         )
 
     def _wanted(self, graph: DecisionGraph, resolved: ResolvedGraph | None) -> Wanted | None:

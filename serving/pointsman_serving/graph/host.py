@@ -18,6 +18,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 
+from pointsman.api.reasons import Reason
 from pointsman.certificates.report import BandReport
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Answer, Engine, Fenced, StoreUnavailable, Submission
@@ -79,7 +80,7 @@ class GraphHost:
         self._tasks = list[asyncio.Task[None]]()
         self.store_is_away = asyncio.Event()
         """Set where a start has to wait for the store: it may take long"""
-        self._open_reviews = 0
+        self._open_reviews, self._escalated = 0, False
         self._bands: tuple[BandReport, ...] = ()
         self._store_answers = False
         self._source: SourceReader | None = None
@@ -126,8 +127,9 @@ class GraphHost:
     @property
     def full(self) -> str | None:
         """Why nothing more is taken in, where people have enough to do. Raises Overloaded where nothing is decided."""
-        most = self._serving_engine.graph.max_open_reviews
-        if self._open_reviews < most:
+        graph = self._serving_engine.graph
+        most = graph.max_open_reviews
+        if self._open_reviews < most or graph.overflow_outcome is not None:
             return None
         return f"{most} items wait for people (review.maxOpen): decide some of them first"
 
@@ -196,8 +198,15 @@ class GraphHost:
         if self._engine is None or self._standing is not Standing.SERVING:
             return QUIET
         return self._activities.report(
-            self._engine.stats.recent.share, self._engine.newest_events(), now=time.monotonic()
+            self._engine.stats.recent.share, self._engine.newest_events(), self._reviews(), now=time.monotonic()
         )
+
+    def _reviews(self) -> Reason | None:
+        """Why people do not keep up, where they do not."""
+        graph = self._ready_engine.graph
+        if self._open_reviews >= graph.max_open_reviews:
+            return Reason.ReviewQueueFull if graph.overflow_outcome is None else Reason.ReviewOverflow
+        return Reason.ReviewEscalated if self._escalated else None
 
     @property
     def _ready_engine(self) -> Engine:
@@ -458,7 +467,8 @@ class GraphHost:
 
     async def _look(self) -> None:
         engine = self._ready_engine
-        self._open_reviews = await self._queue.in_thread(engine.open_reviews)
+        waiting = await self._queue.in_thread(engine.open_reviews)
+        self._open_reviews, self._escalated = waiting.count, waiting.escalated
         if engine.graph.certificates_required:
             self._bands = await self._queue.in_thread(engine.bands)
         if not await self._queue.in_thread(engine.holds):

@@ -96,6 +96,8 @@ class HostFigures(Collector):
         stake = "What review.priority names, of decisions, added up"
         yield self._counter("at_stake", stake, ("band", "outcome"), at_stake.items())
         yield self._counter("review_reasons", "Why items went to people", ("reason",), _by_one(stats.because))
+        overflow = "Decisions that got review.overflowOutcome: people had no room"
+        yield self._counter("overflowed", overflow, (), [((), stats.overflowed)])
         yield self._counter("overdue_events", "Events decided after the graph's deadline", (), [((), stats.overdue)])
         yield self._counter(
             "recoveries", "Times the graph was taken over and its state rebuilt", (), [((), stats.recoveries)]
