@@ -26,6 +26,8 @@ API = "pointsman-api"
 DISPATCHER = "pointsman-dispatcher"
 STORE = "pointsman-store"
 """The Secret with the store's addresses: `url` for who runs, `ownerUrl` for who migrates"""
+POLICIES = "pointsman-policies"
+"""The ConfigMap whose `policies.cedar` says who may do what, where the namespace's owner has made one"""
 KEYS = "pointsman-keys"
 """The Secret with what the operator made up: `adminKey`, `metricsKey` and `controlToken`"""
 

@@ -26,7 +26,7 @@ def list_keys(api: Api, output: Output = Format.TABLE) -> None:
 def create_key(
     api: Api,
     name: Annotated[str, typer.Argument(help="The key's name.")],
-    role: Annotated[str, typer.Option(help="viewer, service, reviewer, operator or admin.")],
+    role: Annotated[str, typer.Option(help="viewer, service, reviewer, operator, auditor or admin.")],
     subject: Annotated[
         str | None, typer.Option(help="Who holds it: a person is one, whatever keys they hold.  [default: NAME]")
     ] = None,

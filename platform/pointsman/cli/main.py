@@ -25,6 +25,7 @@ from pointsman.cli import (
     lifecycle,
     lists,
     objects,
+    policies,
     retention,
     reviews,
     upgrade,
@@ -56,6 +57,7 @@ for name, group in (
     ("labels", labels),
     ("bands", bands),
     ("keys", keys),
+    ("policies", policies),
     ("retention", retention),
     ("upgrade", upgrade),
 ):

@@ -10,38 +10,41 @@ import structlog
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from pointsman import __version__
-from pointsman.console import dead_letters, decisions, keys, labels, lists, monitors, reviews
+from pointsman.console import dead_letters, decisions, keys, labels, lists, monitors, policies, reviews
 from pointsman.console.asking import Refused, TheStore, TheVerdicts
+from pointsman.console.gate import Graphs, gate
 from pointsman.console.limits import Limits
 from pointsman.console.metrics import Verdicts, exposition
-from pointsman.console.store import NoSuchGraph, Store, Unavailable, now
-from pointsman.console.sweeping import Sweeper
+from pointsman.console.store import NoSuchGraph, Store, Unavailable
+from pointsman.console.sweeping import PolicyFile, Sweeper
 from pointsman.governance.access import POLICY
-from pointsman.governance.keyring import KEY_HEADER, NotAllowed
+from pointsman.governance.keyring import NotAllowed
+from pointsman.governance.policies import PolicyRefused
 from pointsman.reviews import queue, verdicts
 
 log = structlog.get_logger()
 
 ROUTERS = (
-    *(each.router for each in (decisions, reviews, dead_letters, lists, labels, monitors, keys)),
+    *(each.router for each in (decisions, reviews, dead_letters, lists, labels, monitors, keys, policies)),
     reviews.measuring,
 )
 
 
-def console_app(store: Store) -> FastAPI:
-    """The application over a store. Raises ValueError where a route has no policy."""
+def console_app(store: Store, policies: PolicyFile | None = None) -> FastAPI:
+    """The application over a store; where there is a file with policies, it is followed. Raises ValueError where a route
+    does not say what it asks for.
+    """
 
     counted = Verdicts()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         store.open()
-        async with Sweeper(store, counted):
+        async with Sweeper(store, counted, policies):
             yield
         store.close()
 
@@ -52,9 +55,9 @@ def console_app(store: Store) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=life,
-        dependencies=[Depends(_gate)],
+        dependencies=[Depends(gate)],
     )
-    app.state.store = store
+    app.state.store, app.state.graphs = store, Graphs(store)
     app.state.verdicts = counted
     for each in ROUTERS:
         app.include_router(each)
@@ -72,19 +75,6 @@ def served(app: FastAPI) -> set[tuple[str, str]]:
     """Every (method, route) of the application."""
     routes = [route for router in (app.router, *ROUTERS) for route in router.routes if isinstance(route, Route)]
     return {(method, route.path) for route in routes for method in (route.methods or ()) if method != "HEAD"}
-
-
-async def _gate(request: Request) -> None:
-    """Nobody passes without a key that opens the route, unless the route is public."""
-    asked = POLICY[request.method, request.scope["route"].path]
-    if asked is None:
-        return
-    keyring = request.app.state.store.keys
-    if keyring.is_stale:
-        await run_in_threadpool(keyring.refresh)
-    headers = request.headers
-    passed = headers.get(KEY_HEADER, "")
-    request.state.key = keyring.authorise(headers.get("authorization", ""), asked, now(), passed=passed)
 
 
 def _health(app: FastAPI) -> None:
@@ -118,6 +108,7 @@ def _errors(app: FastAPI) -> None:
         (queue.Conflict, 409),
         (verdicts.Refused, 422),
         (Unavailable, 503),
+        (PolicyRefused, 503),
     ):
         app.add_exception_handler(kind, answer(status))
 

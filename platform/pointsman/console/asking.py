@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from pointsman.console.metrics import Verdicts
 from pointsman.console.store import Store
-from pointsman.governance.keys import Key
+from pointsman.governance.keyring import Caller
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=256, pattern=r"^[^\x00]*$")]
@@ -48,15 +48,15 @@ def verdicts_of(request: Request) -> Verdicts:
     return verdicts
 
 
-def key_of(request: Request) -> Key:
-    """Whose key the request came with; the gate has put it there."""
-    key: Key = request.state.key
-    return key
+def caller_of(request: Request) -> Caller:
+    """Who calls; the gate has put it there."""
+    caller: Caller = request.state.caller
+    return caller
 
 
 TheStore = Annotated[Store, Depends(store_of)]
 TheVerdicts = Annotated[Verdicts, Depends(verdicts_of)]
-TheKey = Annotated[Key, Depends(key_of)]
+TheCaller = Annotated[Caller, Depends(caller_of)]
 
 
 def cursor(*values: object) -> str:

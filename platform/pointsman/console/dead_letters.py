@@ -11,10 +11,10 @@ import orjson
 from fastapi import APIRouter, Query, Request
 from psycopg.rows import dict_row
 
-from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheKey, TheStore, cursor, read_cursor
+from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheCaller, TheStore, cursor, read_cursor
 from pointsman.console.store import Store
 from pointsman.decisions.queries import recorded_revision
-from pointsman.governance.access import Permission, may
+from pointsman.governance.access import Permission
 from pointsman.governance.keyring import KEY_HEADER
 from pointsman.governance.masking import PERSONAL, masked, personal_in
 
@@ -65,10 +65,10 @@ def page(
 
 
 @router.get("/{letter}", summary="A dead letter with what was sent")
-def one(letter: UUID, store: TheStore, key: TheKey) -> Any:
+def one(letter: UUID, store: TheStore, caller: TheCaller) -> Any:
     """The reason, and the event as it came in; personal fields, and any that the contract does not declare, for admins."""
     found = _letter(store, letter)
-    if may(key.role, Permission.PERSONAL):
+    if caller.may(Permission.PERSONAL, mine=False):
         return found
     with store.connection() as connection:
         resolved = recorded_revision(connection, found["graph_uid"])

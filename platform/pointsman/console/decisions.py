@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from psycopg.rows import dict_row
 
-from pointsman.console.asking import After, Limit, Refused, Short, TheKey, TheStore, cursor, read_cursor
+from pointsman.console.asking import After, Limit, Refused, Short, TheCaller, TheStore, cursor, read_cursor
 from pointsman.console.personal import for_their_eyes
 from pointsman.decisions.queries import DecisionNotFound, explain
 from pointsman.reviews.blind import hidden_from
@@ -58,7 +58,7 @@ def decide(graph: Short, store: TheStore) -> dict[str, Any]:
 @router.get("/v1/decisions", tags=["decisions"], summary="Decisions, newest first")
 def page(
     store: TheStore,
-    key: TheKey,
+    caller: TheCaller,
     graph: Annotated[Short, Query(description="The graph's name.")],
     outcome: Annotated[Short | None, Query(description="Only this outcome.")] = None,
     band: Annotated[Short | None, Query(description="Only this band.")] = None,
@@ -86,7 +86,7 @@ def page(
     }
     with store.connection() as connection, connection.cursor(row_factory=dict_row) as rows:
         found = rows.execute(PAGE, asked).fetchall()
-        hidden = hidden_from(connection, key.subject, [each["decision"] for each in found])
+        hidden = hidden_from(connection, caller.subject, [each["decision"] for each in found])
     sought_by_view = (outcome, band, reason) != (None, None, None)
     items = [
         without_view(each) if each["decision"] in hidden else each
@@ -97,7 +97,7 @@ def page(
 
 
 @router.get("/v1/decisions/{decision}", tags=["decisions"], summary="One decision with everything behind it")
-def one(decision: Short, store: TheStore, key: TheKey) -> Any:
+def one(decision: Short, store: TheStore, caller: TheCaller) -> Any:
     """By its id, a prefix of at least six digits, or its event's id. Personal values are masked unless you may see them, and
     the model's view is left out while you are to say a first call of it.
     """
@@ -107,9 +107,9 @@ def one(decision: Short, store: TheStore, key: TheKey) -> Any:
         except DecisionNotFound as error:
             raise Refused(404, f"decision: {error}") from error
         decision_id = UUID(found["decision"]["decision"])
-        if hidden_from(connection, key.subject, [decision_id]):
+        if hidden_from(connection, caller.subject, [decision_id]):
             found = record_without_view(found)
-        return for_their_eyes(connection, key, decision_id, found)
+        return for_their_eyes(connection, caller, decision_id, found)
 
 
 def _aware(name: str, moment: datetime | None) -> datetime | None:

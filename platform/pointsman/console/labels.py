@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, Field
 
-from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheKey, TheStore, cursor, read_cursor
+from pointsman.console.asking import After, Asked, Limit, Refused, Short, TheCaller, TheStore, cursor, read_cursor
 from pointsman.console.store import Graph, now
 from pointsman.decisions.queries import recorded_revision
 from pointsman.labels import read, store
@@ -57,7 +57,7 @@ def page(
 
 
 @router.post("", summary="Import ground truth")
-def import_(graph: Short, body: Batch, store_: TheStore, key: TheKey) -> dict[str, Any]:
+def import_(graph: Short, body: Batch, store_: TheStore, caller: TheCaller) -> dict[str, Any]:
     """Written is what is new; what contradicts an earlier import, and events that were not decided, are named and not
     written. The same again changes nothing.
     """
@@ -68,7 +68,7 @@ def import_(graph: Short, body: Batch, store_: TheStore, key: TheKey) -> dict[st
             connection,
             found.uid,
             truths,
-            author=key.subject,
+            author=caller.subject,
             source=body.source,
             propensity=body.propensity,
             replace=body.replace,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, Field
 
-from pointsman.console.asking import Asked, Refused, Short, TheKey, TheStore
+from pointsman.console.asking import Asked, Refused, Short, TheCaller, TheStore
 from pointsman.console.store import Graph, now
 from pointsman.decisions import list_store
 
@@ -44,7 +44,7 @@ def show(
 
 
 @router.post("/{name}", summary="Put a value in a list")
-def add(graph: Short, name: Short, body: Entry, store: TheStore, key: TheKey) -> dict[str, Any]:
+def add(graph: Short, name: Short, body: Entry, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """The same again changes nothing; another expiry or comment replaces the entry."""
     found = store.graph(graph)
     _check(found, name)
@@ -55,7 +55,7 @@ def add(graph: Short, name: Short, body: Entry, store: TheStore, key: TheKey) ->
                 found.uid,
                 name,
                 body.value,
-                author=key.subject,
+                author=caller.subject,
                 comment=body.comment,
                 expires_at=body.expires_at,
                 now=now(),
@@ -71,14 +71,14 @@ def remove(
     name: Short,
     value: Annotated[Short, Query(description="The value.")],
     store: TheStore,
-    key: TheKey,
+    caller: TheCaller,
     comment: Annotated[str, Query(max_length=2000, pattern=r"^[^\x00]*$", description="Why.")] = "",
 ) -> dict[str, Any]:
     """404 where it does not stand there."""
     found = store.graph(graph)
     _check(found, name)
     with store.connection() as connection:
-        gone = list_store.remove(connection, found.uid, name, value, author=key.subject, comment=comment, now=now())
+        gone = list_store.remove(connection, found.uid, name, value, author=caller.subject, comment=comment, now=now())
     if not gone:
         raise Refused(404, f'value: "{value[:80]}" does not stand in "{name}"')
     return {"list": name, "value": value, "changed": True}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from pointsman.console.asking import Asked, Refused, Short, Text, TheKey, TheStore
+from pointsman.console.asking import Asked, Refused, Short, Text, TheCaller, TheStore
 from pointsman.console.store import now
 from pointsman.decisions import certificate_store
 from pointsman.decisions.queries import recorded_revision
@@ -77,13 +77,19 @@ def drift_of(
 
 
 @router.post("/bands/{band}/rearm", summary="Let a demoted band act again")
-def rearm(graph: Short, band: Short, body: Rearm, store: TheStore, key: TheKey) -> dict[str, Any]:
+def rearm(graph: Short, band: Short, body: Rearm, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """Takes a certificate that was issued since, by somebody else. In effect within a second."""
     found = store.graph(graph)
     with store.connection() as connection:
         try:
             event = certificate_store.rearm(
-                connection, found.uid, band, segment=body.segment, author=key.subject, comment=body.comment, now=now()
+                connection,
+                found.uid,
+                band,
+                segment=body.segment,
+                author=caller.subject,
+                comment=body.comment,
+                now=now(),
             )
         except certificate_store.CertificateRefused as error:
             raise Refused(409, f"band: {error}") from error

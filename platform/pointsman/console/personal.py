@@ -1,4 +1,4 @@
-"""Who sees personal values in an answer: admins, and of a decision the reviewers who hold its case or have decided it."""
+"""Who sees personal values in an answer: whom the policies let, which may ask whether the case is theirs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from pointsman.console.store import Connection, now
-from pointsman.governance.access import Permission, may
-from pointsman.governance.keys import Key
+from pointsman.governance.access import Permission
+from pointsman.governance.keyring import Caller
 from pointsman.governance.masking import masked
 
 OF_THE_CASE = """
@@ -16,12 +16,12 @@ SELECT EXISTS (SELECT FROM reviews WHERE decision_id = %(decision)s AND lease_ow
 """
 
 
-def for_their_eyes(connection: Connection, key: Key, decision_id: UUID, answer: Any) -> Any:
-    """The answer about one decision as the key's subject may see it."""
-    if may(key.role, Permission.PERSONAL):
+def for_their_eyes(connection: Connection, caller: Caller, decision_id: UUID, answer: Any) -> Any:
+    """The answer about one decision as the caller may see it."""
+    if caller.may(Permission.PERSONAL, mine=False):
         return answer
-    if may(key.role, Permission.REVIEW):
-        asked = {"decision": decision_id, "who": key.subject, "now": now()}
+    if caller.may(Permission.PERSONAL, mine=True):
+        asked = {"decision": decision_id, "who": caller.subject, "now": now()}
         row = connection.execute(OF_THE_CASE, asked).fetchone()
         if row is not None and row[0]:
             return answer

@@ -18,7 +18,7 @@ from pointsman.console.asking import (
     ReviewState,
     Short,
     Text,
-    TheKey,
+    TheCaller,
     TheStore,
     TheVerdicts,
     cursor,
@@ -29,7 +29,7 @@ from pointsman.console.store import Connection, now
 from pointsman.decisions.queries import DecisionNotFound, explain, recorded_revision
 from pointsman.decisions.recorded import NotRecorded
 from pointsman.explanations.explain import explained
-from pointsman.governance.keys import Key
+from pointsman.governance.keyring import Caller
 from pointsman.governance.masking import PERSONAL, personal_case
 from pointsman.reviews import first_calls, queue, verdicts
 from pointsman.reviews.blind import hidden_from
@@ -95,7 +95,7 @@ def reviewers(
 @router.get("", summary="Items in the order in which they should be worked")
 def page(
     store: TheStore,
-    key: TheKey,
+    caller: TheCaller,
     graph: Annotated[Short, Query(description="The graph's name.")],
     state: Annotated[ReviewState | None, Query(description="Only items in this state.")] = "open",
     case: Annotated[Short | None, Query(description="Only items of this case.")] = None,
@@ -113,7 +113,7 @@ def page(
     wanted = queue.Wanted(graph_uid=store.graph(graph).uid, state=state, case=case, after=after, limit=limit)
     with store.connection() as connection:
         items = queue.listed(connection, wanted)
-        shown = _for(connection, key, wanted.graph_uid, items)
+        shown = _for(connection, caller, wanted.graph_uid, items)
     following = None
     if len(items) == limit:
         escalated, priority, age, id_ = queue.rank_of(items[-1])
@@ -122,12 +122,12 @@ def page(
 
 
 @router.post("/golden", status_code=201, summary="Slip in an item whose answer is known")
-def golden(body: Golden, store: TheStore, key: TheKey) -> dict[str, Any]:
+def golden(body: Golden, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """It stands in the queue like any other; you cannot claim it, and what is said of it has no effect outside."""
     with store.connection() as connection:
         try:
             behind = explain(connection, body.decision)["decision"]
-            review = open_golden(connection, UUID(behind["decision"]), body.verdict, author=key.subject, now=now())
+            review = open_golden(connection, UUID(behind["decision"]), body.verdict, author=caller.subject, now=now())
         except DecisionNotFound as error:
             raise Refused(404, f"decision: {error}") from error
         except UnknownAnswer as error:
@@ -136,26 +136,26 @@ def golden(body: Golden, store: TheStore, key: TheKey) -> dict[str, Any]:
 
 
 @router.post("/claim", summary="Claim the case that comes first")
-def claim_next(body: ClaimNext, store: TheStore, key: TheKey) -> dict[str, Any]:
+def claim_next(body: ClaimNext, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """The items of the case; none where nothing waits."""
     lease, graph = timedelta(seconds=body.lease_seconds), store.graph(body.graph)
     with store.connection() as connection:
-        items = queue.claim_next(connection, graph.uid, key.subject, lease=lease, now=now())
-        return {"items": _seen_by(connection, key, items)}
+        items = queue.claim_next(connection, graph.uid, caller.subject, lease=lease, now=now())
+        return {"items": _seen_by(connection, caller, items)}
 
 
 @router.get("/{review}", summary="An item with everything behind its decision")
-def one(review: UUID, store: TheStore, key: TheKey) -> Any:
+def one(review: UUID, store: TheStore, caller: TheCaller) -> Any:
     """The item and its decision; of one that was decided before, what the band did and not what a person had done."""
     with store.connection() as connection:
         item = queue.one(connection, review)
         behind = explain(connection, str(item["decision_id"]))
         marks = personal_case(recorded_revision(connection, item["graph_uid"]))
-        (shown,) = _seen_by(connection, key, [item])
+        (shown,) = _seen_by(connection, caller, [item])
         behind = _unaware(item, behind)
         if shown["awaits_first_call"]:
             behind = record_without_view(behind)
-        return for_their_eyes(connection, key, item["decision_id"], {**shown, PERSONAL: marks, "behind": behind})
+        return for_their_eyes(connection, caller, item["decision_id"], {**shown, PERSONAL: marks, "behind": behind})
 
 
 def _unaware(item: queue.Item, behind: dict[str, Any]) -> dict[str, Any]:
@@ -168,57 +168,57 @@ def _unaware(item: queue.Item, behind: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.get("/{review}/explanation", summary="What drove the score, and what each other outcome would do")
-def explanation(review: UUID, store: TheStore, key: TheKey) -> Any:
+def explanation(review: UUID, store: TheStore, caller: TheCaller) -> Any:
     """Computed on demand from the recorded features and the models of the revision that decided: the features in the order
     of their part in the score, by exact TreeSHAP for tree ensembles and by occlusion for other models.
     """
     with store.connection() as connection:
         item = queue.one(connection, review)
-        if hidden_from(connection, key.subject, [item["decision_id"]]):
+        if hidden_from(connection, caller.subject, [item["decision_id"]]):
             raise Refused(409, "say your first call first: the explanation is hidden until then")
         try:
             found = {"review": str(review), **explained(connection, item["decision_id"])}
         except NotRecorded as error:
             raise Refused(404, f"decision: {error}") from error
-        return for_their_eyes(connection, key, item["decision_id"], found)
+        return for_their_eyes(connection, caller, item["decision_id"], found)
 
 
 @router.post("/{review}/claim", summary="Claim an item and its case")
-def claim(review: UUID, body: Claim, store: TheStore, key: TheKey) -> dict[str, Any]:
+def claim(review: UUID, body: Claim, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """Held until the lease ends; claimed again, it is held longer. 409 where somebody else holds it."""
     with store.connection() as connection:
         lease = timedelta(seconds=body.lease_seconds)
-        items = queue.claim(connection, review, key.subject, lease=lease, now=now())
-        return {"items": _seen_by(connection, key, items)}
+        items = queue.claim(connection, review, caller.subject, lease=lease, now=now())
+        return {"items": _seen_by(connection, caller, items)}
 
 
 @router.post("/{review}/release", summary="Give a case back")
-def release(review: UUID, store: TheStore, key: TheKey) -> dict[str, Any]:
+def release(review: UUID, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """The number of items that were given back."""
     with store.connection() as connection:
         queue.one(connection, review)
-        return {"released": queue.release(connection, review, key.subject)}
+        return {"released": queue.release(connection, review, caller.subject)}
 
 
 @router.post("/{review}/call", summary="Say a first call, before the model's view is shown")
-def call(review: UUID, body: FirstCall, store: TheStore, key: TheKey) -> dict[str, Any]:
+def call(review: UUID, body: FirstCall, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """For the item and the items of its case that you hold and that await one. It is recorded and stands: your verdict may
     differ, with its reason. 409 where nothing is hidden, or you do not hold the case.
     """
     with store.connection() as connection:
-        items = first_calls.call(connection, review, body.verdict, key.subject, now=now())
-        return {"items": _seen_by(connection, key, items)}
+        items = first_calls.call(connection, review, body.verdict, caller.subject, now=now())
+        return {"items": _seen_by(connection, caller, items)}
 
 
 @router.post("/{review}/verdict", summary="Decide a case")
-def decide(review: UUID, body: GiveVerdict, store: TheStore, key: TheKey, counted: TheVerdicts) -> dict[str, Any]:
+def decide(review: UUID, body: GiveVerdict, store: TheStore, caller: TheCaller, counted: TheVerdicts) -> dict[str, Any]:
     """Ends the items of the case that you hold, and asks for the verdict's actions. The same again changes nothing. 409
     while one of them awaits your first call.
     """
-    said, moment = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=key.subject), now()
+    said, moment = verdicts.Said(verdict=body.verdict, reason=body.reason, reviewer=caller.subject), now()
     with store.connection() as connection:
         items = verdicts.decide(connection, review, said, whole_case=body.scope == "Case", now=moment)
-        shown = _seen_by(connection, key, items)
+        shown = _seen_by(connection, caller, items)
     for graph in store.graphs():
         counted.said(graph, [each for each in items if _just_decided(each, graph.uid, moment)])
     return {"items": shown}
@@ -228,20 +228,20 @@ def _just_decided(item: queue.Item, graph_uid: UUID, moment: datetime) -> bool:
     return (item["graph_uid"], item["decided_at"], item["purpose"]) == (graph_uid, moment, "First")
 
 
-def _seen_by(connection: Connection, key: Key, items: list[queue.Item]) -> list[dict[str, Any]]:
+def _seen_by(connection: Connection, caller: Caller, items: list[queue.Item]) -> list[dict[str, Any]]:
     """Items for the key's subject: without the model's view where they are to say a first call before they see it."""
-    hidden = hidden_from(connection, key.subject, [each["decision_id"] for each in items])
+    hidden = hidden_from(connection, caller.subject, [each["decision_id"] for each in items])
     return [
         {**(without_view(each) if waits else each), "awaits_first_call": waits}
-        for each in queue.shown(items, key.subject)
+        for each in queue.shown(items, caller.subject)
         for waits in (each["decision_id"] in hidden,)
     ]
 
 
-def _for(connection: Connection, key: Key, graph_uid: UUID, items: list[queue.Item]) -> list[dict[str, Any]]:
+def _for(connection: Connection, caller: Caller, graph_uid: UUID, items: list[queue.Item]) -> list[dict[str, Any]]:
     """Items of a graph as the key's subject may see them, personal values masked too."""
-    shown = _seen_by(connection, key, items)
+    shown = _seen_by(connection, caller, items)
     marks = personal_case(recorded_revision(connection, graph_uid))
     if not marks:
         return shown
-    return [for_their_eyes(connection, key, each["decision_id"], {**each, PERSONAL: marks}) for each in shown]
+    return [for_their_eyes(connection, caller, each["decision_id"], {**each, PERSONAL: marks}) for each in shown]

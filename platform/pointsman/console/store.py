@@ -15,8 +15,7 @@ from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from pointsman.api.decision_graph import DecisionGraph
-from pointsman.governance.keyring import Keyring
-from pointsman.governance.keys import all_keys
+from pointsman.governance.keyring import Keyring, Known, known
 from pointsman.store import revision
 from pointsman.store.database import HOW
 
@@ -67,7 +66,7 @@ class Store:
             check=ConnectionPool.check_connection,
             kwargs={**HOW, "options": "-c timezone=UTC -c lock_timeout=10s -c statement_timeout=30s"},
         )
-        self.keys = Keyring(self._read_keys)
+        self.keys = Keyring(self._known)
 
     def open(self) -> None:
         """Begin to connect; returns at once."""
@@ -114,9 +113,9 @@ class Store:
         known = ", ".join(each.name for each in graphs)
         raise NoSuchGraph(f'graph: no graph is called "{name[:80]}"; there are: {known or "none"}')
 
-    def _read_keys(self):  # type: ignore[no-untyped-def]
+    def _known(self) -> Known:
         with self.connection() as connection:
-            return all_keys(connection)
+            return known(connection)
 
 
 def now() -> datetime:

@@ -166,7 +166,7 @@ def explain(connection: Connection, wanted: str) -> dict[str, Any]:
 
     What is personal in it is marked as governance.masking says. Raises DecisionNotFound.
     """
-    decision_id = _find(connection, wanted)
+    decision_id = find_decision(connection, wanted)
     with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
 
         def all_of(query: str, *parameters: object) -> list[dict[str, Any]]:
@@ -279,8 +279,8 @@ def _proof(row: dict[str, Any], body: bytes) -> dict[str, Any]:
     }
 
 
-def _find(connection: Connection, wanted: str) -> UUID:
-    """A full id, a unique prefix of one, or the id of an event."""
+def find_decision(connection: Connection, wanted: str) -> UUID:
+    """By a full id, a unique prefix of one, or the id of an event. Raises DecisionNotFound."""
     hexadecimal = wanted.lower().replace("-", "")
     candidates = list[UUID]()
     with connection.transaction():

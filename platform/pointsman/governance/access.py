@@ -1,4 +1,4 @@
-"""Roles, what each may do, and what every route asks for. Data, and pure."""
+"""Roles, what there is to be permitted, and what every route asks for. Data, and pure; `policies` rules who may."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 
 class Permission(StrEnum):
-    """What a route may ask for."""
+    """What a route may ask for: the actions that policies speak of."""
 
     READ = "read"
     """Decisions, reviews, dead letters, lists and metrics."""
@@ -19,9 +19,11 @@ class Permission(StrEnum):
     OPERATE = "operate"
     """Replay and discard dead letters, change lists, import and export labels, re-arm bands; see how
     reviewers agree, and plant golden items."""
-    PERSONAL = "see personal data"
-    """See personal values of any decision; a reviewer sees those of cases that they hold or have decided."""
-    KEYS = "keys"
+    APPROVE = "approve"
+    """Let actions go that need a person's approval, or refuse them."""
+    PERSONAL = "seePersonal"
+    """See personal values of a case."""
+    KEYS = "manageKeys"
     """Make and revoke API keys."""
 
 
@@ -32,21 +34,15 @@ class Role(StrEnum):
     SERVICE = "service"
     REVIEWER = "reviewer"
     OPERATOR = "operator"
+    AUDITOR = "auditor"
     ADMIN = "admin"
 
 
-GRANTED: Mapping[Role, frozenset[Permission]] = MappingProxyType(
-    {
-        Role.VIEWER: frozenset({Permission.READ}),
-        Role.SERVICE: frozenset({Permission.DECIDE}),
-        Role.REVIEWER: frozenset({Permission.READ, Permission.REVIEW}),
-        Role.OPERATOR: frozenset({Permission.READ, Permission.DECIDE, Permission.OPERATE}),
-        Role.ADMIN: frozenset(Permission),
-    }
-)
+POLICIES = "POINTSMAN_POLICIES"
+"""The variable of the API that names the file with the owner's policies"""
 
 PUBLIC = None
-"""The policy of a route that anybody may call."""
+"""What a route asks for that anybody may call."""
 
 POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
     {
@@ -81,6 +77,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/graphs/{graph}/monitors"): Permission.READ,
         ("GET", "/v1/graphs/{graph}/drift"): Permission.READ,
         ("POST", "/v1/graphs/{graph}/bands/{band}/rearm"): Permission.OPERATE,
+        ("GET", "/v1/policies"): Permission.READ,
         ("GET", "/v1/keys"): Permission.KEYS,
         ("POST", "/v1/keys"): Permission.KEYS,
         ("POST", "/v1/keys/{name}/rotate"): Permission.KEYS,
@@ -88,8 +85,3 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
     }
 )
 """(method, route) → what it asks for. A route that does not stand here cannot be served."""
-
-
-def may(role: Role, asked: Permission) -> bool:
-    """Whether a role has a permission."""
-    return asked in GRANTED[role]

@@ -42,6 +42,7 @@ class Home:
         self.config = self.root / "config"
         self.artifacts = self.root / "artifacts"
         self.data = self.root / "data"
+        self.policies = self.root / "policies.cedar"
         self.lock = self.root / "supervisor.lock"
         self.keeper_lock = self.root / "keeper.lock"
         self.keeper_file = self.root / "keeper.pid"

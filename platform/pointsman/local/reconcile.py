@@ -52,7 +52,7 @@ class Reconciler:
         self._probes, self._switches = Probes(changed=changed), Switches(changed=changed)
         self._home, self._ports = home, ports
         self._gateway = Gateway(home, ports)
-        self._api = world.api_spec(ports, database_url)
+        self._api = world.api_spec(home, ports, database_url)
         self._definitions = Definitions(sources_elsewhere=SOURCES_ELSEWHERE)
         self._companions = CompanionProcesses(home, ports, secrets)
         self._targets = ActionTargets(home, ports, self._companions, self._probes, database_url=database_url)

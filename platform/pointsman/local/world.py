@@ -13,6 +13,7 @@ from types import MappingProxyType
 import httpx2
 
 from pointsman.api.decision_graph import DecisionGraph
+from pointsman.governance.access import POLICIES
 from pointsman.graphs.pod import STORE_URL
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
@@ -126,12 +127,12 @@ def api_url(ports: Ports) -> str:
     return f"http://{LOOPBACK}:{ports.of(API)}"
 
 
-def api_spec(ports: Ports, database_url: str) -> ProcessSpec:
+def api_spec(home: Home, ports: Ports, database_url: str) -> ProcessSpec:
     """The decision API. Ready when the store answers it."""
     return ProcessSpec(
         name=API,
         command=(sys.executable, "-m", "pointsman.console", "--host", LOOPBACK, "--port", str(ports.of(API))),
-        environment={STORE_URL: database_url},
+        environment={STORE_URL: database_url, POLICIES: str(home.policies)},
         ready=answers(f"{api_url(ports)}/readyz"),
         address=api_url(ports),
     )

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from pointsman.decisions.engine import Answer, Fenced, StoreUnavailable
 from pointsman.governance.access import Permission
 from pointsman.governance.keyring import KEY_HEADER, NotAllowed
+from pointsman.governance.policies import PolicyRefused
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman_serving.graph.host import GraphHost, Overloaded, ReviewQueueFull
 from pointsman_serving.graph.metrics import exposition
@@ -161,11 +162,14 @@ class GraphApp:
             if keyring.is_stale:
                 await asyncio.to_thread(keyring.refresh)
             passed = _header(scope, KEY_HEADER.encode())
-            keyring.authorise(_header(scope, b"authorization"), Permission.DECIDE, datetime.now(UTC), passed=passed)
+            key = keyring.identify(_header(scope, b"authorization"), datetime.now(UTC), passed=passed)
+            keyring.caller(key, self._host.name).check(Permission.DECIDE)
         except NotAllowed as error:
             raise Refused(
                 error.status, str(error), {"www-authenticate": "Bearer"} if error.status == 401 else {}
             ) from error
+        except PolicyRefused as error:
+            raise Refused(503, str(error), {"retry-after": "2"}) from error
         except psycopg.OperationalError as error:
             raise Refused(503, "the keys cannot be read: the decision store is away", {"retry-after": "2"}) from error
 

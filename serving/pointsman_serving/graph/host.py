@@ -25,8 +25,7 @@ from pointsman.decisions.engine import Answer, Engine, Fenced, StoreUnavailable,
 from pointsman.decisions.offsets import Offsets
 from pointsman.decisions.queries import record_revision, recorded_revision
 from pointsman.decisions.turns import Turn, take_turn
-from pointsman.governance.keyring import Keyring
-from pointsman.governance.keys import Key, all_keys
+from pointsman.governance.keyring import Keyring, Known, known
 from pointsman.graphs.activity import QUIET, Activities, Activity
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.store.database import connect
@@ -64,7 +63,7 @@ class GraphHost:
     def __init__(self, config: HostConfig) -> None:
         self.config = config
         self.name = config.resolved.graph.metadata.name
-        self.keyring = Keyring(self._read_keys) if config.require_keys else None
+        self.keyring = Keyring(self._known) if config.require_keys else None
         self._files = ModelFiles(folder=config.models_folder, registry_url=config.registry_url)
         self._queue = DecisionQueue(lambda: self._ready_engine, self._note_failure)
         self._engine: Engine | None = None
@@ -260,9 +259,9 @@ class GraphHost:
         if wanted is not None:
             wanted.start()
 
-    def _read_keys(self) -> dict[bytes, Key]:
+    def _known(self) -> Known:
         with connect(self.config.database_url) as connection:
-            return all_keys(connection)
+            return known(connection)
 
     def _note_failure(self, error: Exception) -> None:
         log.error("a batch was not decided", graph=self.name, error=repr(error))

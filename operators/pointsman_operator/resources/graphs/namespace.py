@@ -16,6 +16,7 @@ import orjson
 
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.secret_keys import secret_keys
+from pointsman.governance import access
 from pointsman.graphs import pod
 from pointsman_operator import names
 from pointsman_operator.names import Part
@@ -40,6 +41,7 @@ from pointsman_operator.seen import (
 )
 
 OWNER_URL, ADMIN_KEY, METRICS_KEY = "POINTSMAN_STORE_OWNER_URL", "POINTSMAN_ADMIN_KEY", "POINTSMAN_METRICS_KEY"
+POLICIES = PurePosixPath("/etc/pointsman/policies/policies.cedar")
 DISPATCHER_CONFIG = PurePosixPath("/etc/pointsman/dispatcher.json")
 API_REPLICAS = 2
 FOR_EVER = 2_147_483_647
@@ -94,17 +96,23 @@ def api(of: Namespace, platform: Platform) -> tuple[Child, ...]:
         "api",
         platform,
         command=["python", "-m", "pointsman.console", "--host", "0.0.0.0", "--port", str(API_PORT)],
-        environment=[pods.STORE],
+        environment=[pods.STORE, pods.value(access.POLICIES, str(POLICIES))],
         ports={"http": API_PORT},
+        mounts={"policies": str(POLICIES.parent)},
         resources=pods.resources(pods.SERVICE),
         startupProbe={**_answers("/healthz", API_PORT), "periodSeconds": 1, "failureThreshold": 60},
         readinessProbe={**_answers("/readyz", API_PORT), "periodSeconds": 5, "failureThreshold": 2},
         livenessProbe={**_answers("/healthz", API_PORT), "periodSeconds": 10},
     )
-    labels = names.part_labels("api")
+    labels, volumes = (
+        names.part_labels("api"),
+        [{"name": "policies", "configMap": {"name": names.POLICIES, "optional": True}}],
+    )
     found = [
         _policy(of, names.API, "api", edges.of_api(platform)),
-        _deployment(of, names.API, "api", API_REPLICAS, pods.of_pod([container], platform, spread=labels)),
+        _deployment(
+            of, names.API, "api", API_REPLICAS, pods.of_pod([container], platform, volumes=volumes, spread=labels)
+        ),
         _service(of, names.API, "api", PORT, API_PORT),
         _child(
             of,
