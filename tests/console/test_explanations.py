@@ -51,6 +51,7 @@ def test_each_other_outcome_is_told_with_what_it_would_do(item, call) -> None:
         "operation": "freeze",
         "parameters": {"account": "account-1"},
         "compensation": "unfreeze",
+        "approvals": 0,
         "personal": ["parameters.account"],
     }
     assert freeze["effects"] == [effect]

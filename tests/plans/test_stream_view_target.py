@@ -38,7 +38,6 @@ TARGET = target_plan.Observed(
     url="http://127.0.0.1:1",
     report=TargetReport(answers=True),
     starting=False,
-    approvals_here=False,
 )
 SILENT = TargetReport(answers=False, cause="connection refused")
 NAMELESS = TargetReport(answers=False, cause='target: cannot be resolved: "bank"', name_is_unknown=True)
@@ -219,13 +218,13 @@ def test_a_silent_target_says_why_and_a_spent_budget_what_waits() -> None:
     )
 
 
-def test_approvals_that_cannot_be_given_here_are_named_and_a_kill_switch_keeps_it_ready() -> None:
+def test_a_kill_switch_keeps_a_target_ready_and_approvals_are_honoured() -> None:
     document = KINDS["ActionTarget"].document()
     document["spec"] |= {"approval": {"type": "Always", "policy": "FourEyes"}, "suspend": True}
     told = target_plan.decide(replace(TARGET, target=type(KINDS["ActionTarget"]).model_validate(document)))
     honoured, held = find(told.conditions, "Honoured"), find(told.conditions, "Held")
     assert honoured is not None
     assert held is not None
-    assert "spec.approval" in honoured.message
+    assert honoured.status == "True"
     assert held.reason == "KillSwitchOn"
     assert (ready(told)[0], told.fields["killSwitch"]) == ("True", True)

@@ -26,8 +26,6 @@ from pointsman_operator.resources.graphs.namespace import Namespace
 from pointsman_operator.resources.graphs.platform import Platform
 from pointsman_operator.seen import JOB, Child, Raw
 
-APPROVALS_HERE = False
-
 
 def decide(given: Situation) -> Decision:
     """Everything, for one look at a namespace. The same look gives the same."""
@@ -80,7 +78,6 @@ def _targets(given: Situation, store: Condition) -> dict[Key, Told]:
                 url=parts.target_url(target, seen.namespace),
                 report=report.targets.get(name),
                 starting=False,
-                approvals_here=APPROVALS_HERE,
                 dispatched=dispatched,
             )
         )

@@ -111,7 +111,8 @@ class Batches:
             return None
         work, settled = list[tuple[Claim, Terms, Send | ReadBack]](), list[Outcome]()
         for claim in claimed.claims:
-            terms = Terms.of(self._target, claim.operation)
+            approval = {"was_proposed": claim.was_proposed, "is_approved": claim.is_approved}
+            terms = Terms.of(self._target, claim.operation, **approval)
             if claimed.admitted.refused is not None and claim.is_fresh:
                 terms = replace(terms, refused=terms.refused or claimed.admitted.refused)
             step = next_step(claim.effect, None, terms, claimed.now)

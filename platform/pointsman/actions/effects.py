@@ -86,13 +86,13 @@ class Terms:
     refused: Reason | None = None
 
     @classmethod
-    def of(cls, target: ActionTarget, operation: str) -> Terms:
-        """The terms of a registered target; approvals cannot be given here, so what needs one is refused."""
+    def of(cls, target: ActionTarget, operation: str, *, was_proposed: bool = False, is_approved: bool = True) -> Terms:
+        """The terms of a registered target for an action that people had to approve (`was_proposed`), or that none had to."""
         found = target.spec.operation(operation)
         refused = None
         if found is None:
             refused = Reason.OperationNotFound
-        elif target.spec.approval.type != "Never":
+        elif not is_approved or (target.spec.approval.type != "Never" and not was_proposed):
             refused = Reason.ApprovalNotAvailable
         return cls(
             idempotency=target.spec.idempotency.type,

@@ -20,6 +20,7 @@ import orjson
 from psycopg import Cursor
 from psycopg.rows import TupleRow
 
+from pointsman.actions.approval import Proposal
 from pointsman.actions.budget import Charge
 from pointsman.actions.effects import Effect, Settle, State, Wait
 from pointsman.api.reasons import Reason
@@ -41,7 +42,8 @@ UPDATE outbox SET state = CASE outbox.state WHEN 'attempted' THEN 'attempted' EL
     fence = outbox.fence + 1, lease_owner = %(owner)s, lease_until = %(until)s
 FROM due WHERE outbox.action_id = due.action_id
 RETURNING outbox.action_id, outbox.decision_id, outbox.graph_uid, outbox.target, outbox.operation, outbox.parameters,
-    outbox.state, outbox.fence, outbox.attempts, outbox.reason, outbox.expires_at, outbox.created_at
+    outbox.state, outbox.fence, outbox.attempts, outbox.reason, outbox.evidence, outbox.proposer, outbox.people,
+    outbox.approval, outbox.expires_at, outbox.created_at
 """
 CLAIM = f"""
 WITH due AS (
@@ -52,7 +54,7 @@ WITH due AS (
 CLAIM_EXPIRED = f"""
 WITH due AS (
     SELECT action_id FROM outbox
-    WHERE {DUE} AND state <> 'attempted' AND expires_at <= %(now)s
+    WHERE ({DUE} AND state <> 'attempted' OR state = 'checked') AND expires_at <= %(now)s
     LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 {TAKE}"""
 BEGIN = """
@@ -121,6 +123,10 @@ class Claim:
     created_at: datetime
     fence: int
     effect: Effect
+    is_approved: bool = True
+    """Of an action that people had to approve: whether they did, this very one; of another, that nobody had to"""
+    was_proposed: bool = False
+    """Whether people had to"""
 
     @property
     def is_fresh(self) -> bool:
@@ -306,8 +312,20 @@ def _take(
 
 
 def _claim(row: TupleRow) -> Claim:
-    action_id, decision_id, graph_uid, target, operation, parameters, state, fence, attempts, reason, *times = row
-    expires_at, created_at = times
+    action_id, decision_id, graph_uid, target, operation, parameters, state, fence, attempts, reason, *more = row
+    evidence, proposer, people, approval, expires_at, created_at = more
+    proposal = None
+    if people:
+        proposal = Proposal(
+            action_id=action_id,
+            decision_id=decision_id,
+            target=target,
+            operation=operation,
+            parameters=parameters,
+            evidence=bytes(evidence),
+            proposer=proposer,
+            people=people,
+        )
     uncertain = state == State.ATTEMPTED
     effect = Effect(
         action_id=action_id,
@@ -327,6 +345,8 @@ def _claim(row: TupleRow) -> Claim:
         created_at=created_at,
         fence=fence,
         effect=effect,
+        is_approved=proposal is None or (approval is not None and bytes(approval) == proposal.digest),
+        was_proposed=proposal is not None,
     )
 
 

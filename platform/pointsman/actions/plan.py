@@ -22,14 +22,13 @@ class Observed:
     """What the dispatcher tells of it; None before it has"""
     starting: bool
     """Whether what should answer is being started"""
-    approvals_here: bool
     dispatched: Condition | None = None
     """Whether the dispatcher is there, where a world tells of that"""
 
 
 def decide(observed: Observed) -> Told:
     """What the status says. The same observation gives the same."""
-    facts = (it_is_dispatched_to, secrets_are_there, it_is_reachable, everything_is_held, everything_is_honoured)
+    facts = (it_is_dispatched_to, secrets_are_there, it_is_reachable, everything_is_held, lambda _: set_aside({}))
     report = observed.report
     return Told(
         conditions=judge(facts, observed, generation=observed.generation),
@@ -83,11 +82,3 @@ def everything_is_held(observed: Observed) -> Condition | None:
         message = f"spec.budget: {budget.limit} in {budget.window} are spent: actions wait for the window to move on"
         return Condition(type="Held", status="True", reason=Reason.BudgetExhausted, message=message)
     return None
-
-
-def everything_is_honoured(observed: Observed) -> Condition:
-    approval = observed.target.spec.approval.type
-    if approval == "Never" or observed.approvals_here:
-        return set_aside({})
-    meaning = f'"{approval}" needs approvals, which cannot be given here: such actions go to review'
-    return set_aside({"spec.approval": meaning})

@@ -10,6 +10,7 @@ import typer
 
 from pointsman import __version__
 from pointsman.cli import (
+    approvals,
     bands,
     cases,
     certificates,
@@ -51,6 +52,7 @@ history.register(app)
 for name, group in (
     ("decisions", decisions),
     ("reviews", reviews),
+    ("approvals", approvals),
     ("deadletters", deadletters),
     ("lists", lists),
     ("certificates", certificates),

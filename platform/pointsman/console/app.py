@@ -14,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from pointsman import __version__
-from pointsman.console import dead_letters, decisions, keys, labels, lists, monitors, policies, reviews
+from pointsman.actions import approvals as to_approve
+from pointsman.console import approvals, dead_letters, decisions, keys, labels, lists, monitors, policies, reviews
 from pointsman.console.asking import Refused, TheStore, TheVerdicts
 from pointsman.console.gate import Graphs, gate
 from pointsman.console.limits import Limits
@@ -29,7 +30,7 @@ from pointsman.reviews import queue, verdicts
 log = structlog.get_logger()
 
 ROUTERS = (
-    *(each.router for each in (decisions, reviews, dead_letters, lists, labels, monitors, keys, policies)),
+    *(each.router for each in (decisions, reviews, approvals, dead_letters, lists, labels, monitors, keys, policies)),
     reviews.measuring,
 )
 
@@ -105,6 +106,7 @@ def _errors(app: FastAPI) -> None:
     for kind, status in (
         (NoSuchGraph, 404),
         (queue.NotFound, 404),
+        (to_approve.NotFound, 404),
         (queue.Conflict, 409),
         (verdicts.Refused, 422),
         (Unavailable, 503),

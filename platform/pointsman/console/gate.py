@@ -20,12 +20,15 @@ OF_DECISION = """
 SELECT o.name FROM decision_keys k JOIN decisions d USING (day, decision_id) JOIN objects o ON o.uid = d.graph_uid
 WHERE k.decision_id = %s
 """
-IDS = {"review": OF_REVIEW, "letter": OF_LETTER}
+OF_ACTION = "SELECT o.name FROM outbox a JOIN objects o ON o.uid = a.graph_uid WHERE a.action_id = %s"
+IDS = {"review": OF_REVIEW, "letter": OF_LETTER, "action": OF_ACTION}
 """By the route's parameter, whose graph is asked about"""
 IDS_KEPT = 100_000
 
 Route = tuple[str, str]
-BY_QUERY: frozenset[Route] = frozenset(("GET", f"/v1/{what}") for what in ("decisions", "reviews", "deadletters"))
+BY_QUERY: frozenset[Route] = frozenset(
+    ("GET", f"/v1/{what}") for what in ("decisions", "reviews", "deadletters", "approvals")
+)
 BY_BODY: frozenset[Route] = frozenset({("POST", "/v1/reviews/claim")})
 BY_DECISION: frozenset[Route] = frozenset({("POST", "/v1/reviews/golden")})
 """Routes of which a part of the request says which graph they are about. One that stands nowhere is about what its path
@@ -71,7 +74,7 @@ async def gate(request: Request) -> None:
 async def _graph_of(request: Request, route: Route) -> str | None:
     """The graph that a request is about; None for the platform, and where there is no such part of any."""
     parameters, graphs = request.path_params, request.app.state.graphs
-    for kind in ("review", "letter", "decision"):
+    for kind in (*IDS, "decision"):
         if kind in parameters:
             return await run_in_threadpool(graphs.of, kind, parameters[kind])
     if route in BY_QUERY:

@@ -31,7 +31,11 @@ SELECT o.name, d.state, d.reason, count(*) FROM dead_letters d JOIN objects o ON
 OUTBOX = "SELECT target, state, count(*) FROM outbox GROUP BY 1, 2"
 OLDEST = """
 SELECT target, extract(epoch FROM now() - min(created_at)) FROM outbox
-WHERE state NOT IN ('observed', 'rejected', 'unknown', 'compensated') GROUP BY 1
+WHERE state NOT IN ('checked', 'observed', 'rejected', 'unknown', 'compensated') GROUP BY 1
+"""
+APPROVALS = """
+SELECT o.name, count(*), extract(epoch FROM now() - min(a.created_at)) FROM outbox a JOIN objects o ON o.uid = a.graph_uid
+WHERE a.state = 'checked' GROUP BY 1
 """
 MONITORS = """
 SELECT o.name, m.band, m.segment, m.wrong, m.labelled, m.alpha, m.sums FROM monitors m JOIN objects o ON o.uid = m.graph_uid
@@ -74,6 +78,12 @@ class StoreFigures(Collector):
             letters.add_metric([graph, state, reason], count)
         yield letters
         yield from self._outbox()
+        waiting = GaugeMetricFamily("pointsman_approvals_waiting", "Actions that wait for approval.", labels=["graph"])
+        oldest = GaugeMetricFamily("pointsman_approvals_oldest_seconds", "Age of the oldest of them.", labels=["graph"])
+        for graph, count, age in self._connection.execute(APPROVALS).fetchall():
+            waiting.add_metric([graph], count)
+            oldest.add_metric([graph], float(age))
+        yield from (waiting, oldest)
         yield from self._monitors()
         size = GaugeMetricFamily("pointsman_ledger_leaves", "Leaves of the ledger.")
         missing = GaugeMetricFamily("pointsman_ledger_missing_leaves", "Leaves that its head counts and it lacks.")

@@ -185,11 +185,15 @@ def explain(connection: Connection, wanted: str) -> dict[str, Any]:
             "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND digest = %s", decision["revision"]
         )
         actions = all_of(
-            "SELECT a.action_id, a.name, a.target, a.operation, a.parameters, a.expires_at, o.state, o.attempts, "
-            "o.reason FROM actions a LEFT JOIN outbox o USING (action_id) WHERE a.decision_id = %s ORDER BY a.name",
+            "SELECT a.action_id, a.name, a.target, a.operation, a.parameters, a.expires_at, o.state, o.attempts, o.reason, "
+            "o.people, o.proposer FROM actions a LEFT JOIN outbox o USING (action_id) WHERE a.decision_id = %s ORDER BY a.name",
             decision_id,
         )
         for action in actions:
+            action["approvals"] = all_of(
+                "SELECT approver, approved, reason, at FROM approvals WHERE action_id = %s ORDER BY at",
+                action["action_id"],
+            )
             action["effects"] = all_of(
                 "SELECT state, attempt, fence, http_status, detail, at FROM effects WHERE action_id = %s ORDER BY at",
                 action["action_id"],

@@ -15,6 +15,7 @@ from pointsman.api.decision_graph import REVIEW
 from pointsman.decisions.accept import event_columns
 from pointsman.decisions.record import plain_values
 from pointsman.graphs.contract import Contract, compile_contract
+from pointsman.graphs.identity import digest
 from pointsman.graphs.resolve import ResolvedGraph
 
 Cursor = psycopg.Cursor[dict[str, Any]]
@@ -46,6 +47,8 @@ class Recorded:
     seq: int
     resolved: ResolvedGraph
     body: Mapping[str, Any]
+    digest: bytes
+    """of the record as it is stored"""
     columns: Values
 
     @property
@@ -71,7 +74,7 @@ def recorded(cursor: Cursor, decision_ids: Sequence[UUID]) -> dict[UUID, Recorde
         (columns,) = _columns(compile_contract(resolved.stream), [row])
         body = orjson.loads(row["body"])
         found[row["decision_id"]] = Recorded(
-            day=row["day"], seq=row["seq"], resolved=resolved, body=body, columns=columns
+            day=row["day"], seq=row["seq"], resolved=resolved, body=body, digest=digest(row["body"]), columns=columns
         )
     missing = set(decision_ids) - found.keys()
     if missing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pointsman.actions.approval import people_needed
 from pointsman.api.decision_graph import REVIEW
 from pointsman.graphs.resolve import ResolvedGraph
 
@@ -18,6 +19,8 @@ class Effect:
     operation: str
     parameters: Mapping[str, object]
     compensation: str | None
+    approvals: int
+    """how many others must approve it first, where a person asks for it"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,4 +81,5 @@ def _effects(resolved: ResolvedGraph, names: Sequence[str], values: Mapping[str,
             operation=action.operation,
             parameters={key: values.get(reference) for key, reference in action.parameters.items()},
             compensation=None if operation is None else operation.compensation,
+            approvals=people_needed((targets[action.target_ref.name].spec.approval, action.approval)),
         )

@@ -54,7 +54,6 @@ class ActionTargets:
                     url=url,
                     report=self._probes.target(name),
                     starting=_is_starting(seen.get(process) if process is not None else None),
-                    approvals_here=world.APPROVALS_HERE,
                 )
             )
         if not applied.targets:

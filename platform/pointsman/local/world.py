@@ -30,7 +30,6 @@ GRAPHS_SET_ASIDE: Mapping[str, str] = MappingProxyType(
         "spec.runtime.workers": "one replica decides, on as many of Ray's CPUs as the most workers",
     }
 )
-APPROVALS_HERE = False
 
 HOST_MODULES = {"RayServe": "pointsman_serving.ray_host", "Embedded": "pointsman_serving.embedded"}
 

@@ -15,8 +15,11 @@ import orjson
 import psycopg
 from psycopg.rows import TupleRow, dict_row
 
+from pointsman.actions.approval import people_needed
+from pointsman.actions.effects import State
 from pointsman.actions.outbox import CHANNEL
 from pointsman.api.decision_graph import Verdict
+from pointsman.api.reasons import Reason
 from pointsman.decisions.recorded import NotRecorded, Recorded, recorded
 from pointsman.graphs.identity import action_id
 from pointsman.labels.store import Judged, judge
@@ -39,8 +42,9 @@ UPDATE reviews SET state = %s, closed_at = %s, lease_owner = NULL, lease_until =
 """
 ACTION = "INSERT INTO actions VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s)"
 TO_DO = """
-INSERT INTO outbox (day, action_id, decision_id, graph_uid, target, operation, parameters, created_at, expires_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s) ON CONFLICT DO NOTHING RETURNING action_id
+INSERT INTO outbox (day, action_id, decision_id, graph_uid, target, operation, parameters, created_at, expires_at, state, reason,
+    people, proposer, evidence)
+VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING action_id
 """
 OVERDUE = """
 SELECT review_id, decision_id, graph_uid FROM reviews
@@ -87,7 +91,7 @@ def decide(connection: Connection, review_id: UUID, said: Said, *, whole_case: b
             raise Conflict("say your first call first: the model's view is hidden until then; it may differ from this")
         first = [each for each in items if each["purpose"] == "First"]
         for each in first:
-            _act(cursor, behind[each["decision_id"]], each, said.verdict, now)
+            _act(cursor, behind[each["decision_id"]], each, said, now)
         judged = [label for each in first for label in _label(behind[each["decision_id"]], each, said.verdict)]
         judge(connection, item["graph_uid"], judged, author=said.reviewer, now=now)
         _end(cursor, items, said, "decided", now)
@@ -126,16 +130,16 @@ def _declared(behind: Recorded) -> dict[str, Verdict]:
     return {each.name: each for each in behind.resolved.graph.spec.review.verdicts or [CLOSE]}
 
 
-def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: Recorded, item: Item, verdict: str, now: datetime) -> None:
-    """Ask for the verdict's actions. Raises Refused where one cannot be asked for."""
+def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: Recorded, item: Item, said: Said, now: datetime) -> None:
+    """Ask for the verdict's actions; where one needs approval, it waits for others to give it. Raises Refused where one cannot
+    be asked for.
+    """
     spec = behind.resolved.graph.spec
     targets = {each.metadata.name: each for each in behind.resolved.targets}
-    for name in _declared(behind)[verdict].actions:
+    for name in _declared(behind)[said.verdict].actions:
         action = spec.action(name)
         assert action is not None
         target = targets[action.target_ref.name]
-        if target.spec.approval.type != "Never":
-            raise Refused(f'verdict: its action "{name}" needs an approval, which nobody can give here yet')
         missing = [reference for reference in action.parameters.values() if behind.columns.get(reference) is None]
         if missing:
             raise Refused(
@@ -149,7 +153,10 @@ def _act(cursor: psycopg.Cursor[dict[str, Any]], behind: Recorded, item: Item, v
         day = now.astimezone(UTC).date()
         cursor.execute("SELECT pointsman_ensure_day(%s)", (day,))
         where = (target.metadata.name, action.operation, text, now, expires)
-        fresh = cursor.execute(TO_DO, (day, id_, item["decision_id"], item["graph_uid"], *where)).fetchone()
+        people = people_needed((target.spec.approval, action.approval))
+        state, reason = (State.CHECKED, Reason.AwaitingApproval.value) if people else (State.APPROVED, None)
+        gate = (state.value, reason, people, said.reviewer, behind.digest)
+        fresh = cursor.execute(TO_DO, (day, id_, item["decision_id"], item["graph_uid"], *where, *gate)).fetchone()
         if fresh is not None:
             cursor.execute(ACTION, (day, id_, item["decision_id"], item["graph_uid"], name, *where))
             cursor.execute(f"NOTIFY {CHANNEL}")
