@@ -22,7 +22,8 @@ from engine import EXAMPLE, machine, write
 
 from pointsman.certificates import bounds
 from pointsman.certificates.certify import certify_on
-from pointsman.certificates.choose import candidates_on
+from pointsman.certificates.choose import propose
+from pointsman.certificates.costs import Scales
 from pointsman.certificates.labelled import Labelled, halves
 from pointsman.certificates.promise import Promised, promises
 from pointsman.decisions.accept import event_columns
@@ -92,7 +93,7 @@ def resplit(world: Labelled, bands: Sequence[Promised]) -> dict[str, Any]:
         drawn.append(mask)
         choosing, testing = bare(world, mask & ~tests), bare(world, mask & tests)
         began = time.perf_counter()
-        outcomes = certify_on(testing, bands, candidates_on(choosing, bands))
+        outcomes = certify_on(testing, bands, propose(Scales.plain(choosing), bands).by_band())
         seconds += time.perf_counter() - began
         for each in outcomes:
             interval = (each.test.low, each.test.high) if each.certified else (math.nan, math.nan)

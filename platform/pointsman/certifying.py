@@ -15,10 +15,12 @@ from typing import Any
 from uuid import UUID
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
+from pointsman.certificates.costs import Traffic
 from pointsman.certificates.digest import scorer
 from pointsman.certificates.labelled import Labelled
 from pointsman.certificates.segments import SEGMENT_TYPES, texts
@@ -38,6 +40,7 @@ JOIN events e USING (day, stream_uid, event_id) WHERE k.decision_id = ANY(%s) AN
 """
 REVISIONS = "SELECT digest, body FROM revisions WHERE kind = 'DecisionGraph' AND digest = ANY(%s)"
 AT_ONCE = 5000
+DAY_US = 86_400_000_000
 MODEL_PARTS = ("model of node ", "score expression")
 """The parts of a scorer that may differ where decisions are scored anew: their features are those that were recorded"""
 TRUE, FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
@@ -58,12 +61,15 @@ class Label:
 @dataclass(frozen=True, kw_only=True)
 class Joined:
     """What can be certified on, and what was left out: labels without a decision, or labelled decisions without a score,
-    and decisions of another scorer.
+    and decisions of another scorer. Where nothing is in a store, it comes with the events of what is labelled, and with all
+    that was scored.
     """
 
     labelled: Labelled
     unknown: int
     other_scorer: int
+    events: Sequence[object] | None = None
+    traffic: Traffic | None = None
 
 
 def read_labels(file: Path) -> dict[str, Label]:
@@ -124,16 +130,23 @@ def with_model(resolved: ResolvedGraph, deployment: str, *, version: str, digest
 def rescored(connection: Connection, joined: Joined, library: GraphLibrary) -> Joined:
     """The same decisions, scored by the library from their recorded features; those without a score are left out."""
     before = joined.labelled
-    found = dict[bytes, tuple[object, Mapping[str, Any]]]()
-    with connection.transaction():
-        for at in range(0, len(before), AT_ONCE):
-            ids = [UUID(bytes=id_) for id_ in before.ids[at : at + AT_ONCE]]
-            for id_, _, _, event, body in connection.execute(DECISIONS, (ids,)).fetchall():
-                found[id_.bytes] = (orjson.loads(event), orjson.loads(body)["values"])
-    events, values = zip(*(found[id_] for id_ in before.ids), strict=True)
-    scores = rescore(library.graph, library.ports, events, values)
+    scores = scored_anew(connection, before.ids, library)
     after = replace(before, scores=scores).take(~np.isnan(scores))
     return replace(joined, labelled=after, unknown=joined.unknown + len(before) - len(after))
+
+
+def scored_anew(connection: Connection, ids: Sequence[bytes], library: GraphLibrary) -> npt.NDArray[np.float64]:
+    """The scores that the library gives to recorded decisions; NaN where there is none."""
+    if not len(ids):
+        return np.array([], dtype=np.float64)
+    found = dict[bytes, tuple[object, Mapping[str, Any]]]()
+    with connection.transaction():
+        for at in range(0, len(ids), AT_ONCE):
+            part = [UUID(bytes=id_) for id_ in ids[at : at + AT_ONCE]]
+            for id_, _, _, event, body in connection.execute(DECISIONS, (part,)).fetchall():
+                found[id_.bytes] = (orjson.loads(event), orjson.loads(body)["values"])
+    events, values = zip(*(found[id_] for id_ in ids), strict=True)
+    return rescore(library.graph, library.ports, events, values)
 
 
 def known_to_the_store(
@@ -150,9 +163,9 @@ def known_to_the_store(
         items, known = known_labels(connection, resolved.graph_uid, spec, now, segment=segment)
     except NoLabel as error:
         raise CannotCertify(str(error)) from error
-    alike = _alike(connection, resolved, set(items.revisions[known.rows].tolist()), any_model=any_model)
+    same = alike(connection, resolved, set(items.revisions[known.rows].tolist()), any_model=any_model)
     scored = np.isfinite(items.scores[known.rows])
-    ours = np.isin(items.revisions[known.rows].astype(str), list(alike))
+    ours = np.isin(items.revisions[known.rows].astype(str), list(same))
     kept = scored & ours
     rows = known.rows[kept]
     if not len(rows):
@@ -190,8 +203,8 @@ def of_the_store(
         for at in range(0, len(wanted), AT_ONCE):
             found = connection.execute(DECISIONS, (wanted[at : at + AT_ONCE],)).fetchall()
             rows += [(id_.bytes, score, revision, bytes(body)) for id_, score, revision, body, _ in found]
-    alike = _alike(connection, resolved, {revision for _, _, revision, _ in rows}, any_model=any_model)
-    kept = [row for row in rows if row[2] in alike]
+    same = alike(connection, resolved, {revision for _, _, revision, _ in rows}, any_model=any_model)
+    kept = [row for row in rows if row[2] in same]
     labelled = _labelled(
         resolved,
         [id_ for id_, _, _, _ in kept],
@@ -213,12 +226,13 @@ def of_events(
     smallest_propensity: float | None,
 ) -> Joined:
     """Labels joined with events that the library scores, in their order. Raises CannotCertify."""
-    resolved, seen = library.graph.resolved, dict[str, tuple[float, object]]()
+    resolved, scored = library.graph.resolved, dict[str, tuple[float, object]]()
     for at in range(0, len(events), AT_ONCE):
         chunk = events[at : at + AT_ONCE]
         for event, answer in zip(chunk, library.decide(chunk), strict=True):
-            if answer["id"] in labels and answer["score"] is not None:
-                seen.setdefault(answer["id"], (answer["score"], event))
+            if answer["score"] is not None:
+                scored.setdefault(answer["id"], (answer["score"], event))
+    seen = {name: each for name, each in scored.items() if name in labels}
     labelled = _labelled(
         resolved,
         decision_ids(resolved.graph_uid, seen),
@@ -228,7 +242,25 @@ def of_events(
         segment,
         smallest_propensity,
     )
-    return Joined(labelled=labelled, unknown=len(labels) - len(seen), other_scorer=0)
+    traffic = Traffic(
+        ids=decision_ids(resolved.graph_uid, scored),
+        scores=np.array([score for score, _ in scored.values()], dtype=np.float64),
+        days=_days(resolved, [event for _, event in scored.values()]),
+    )
+    return Joined(
+        labelled=labelled,
+        unknown=len(labels) - len(seen),
+        other_scorer=0,
+        events=[event for _, event in seen.values()],
+        traffic=traffic,
+    )
+
+
+def _days(resolved: ResolvedGraph, events: Sequence[object]) -> float:
+    """Over how many days events came, by their own time; at least one."""
+    contract = compile_contract(resolved.stream)
+    times = contract.read(events).columns[contract.time].values
+    return max(1.0, float(np.ptp(times)) / DAY_US) if len(times) else 1.0
 
 
 def _labelled(
@@ -256,7 +288,7 @@ def _labelled(
     )
 
 
-def _alike(connection: Connection, resolved: ResolvedGraph, revisions: Set[str], *, any_model: bool) -> set[str]:
+def alike(connection: Connection, resolved: ResolvedGraph, revisions: Set[str], *, any_model: bool) -> set[str]:
     """Those of the revisions that give the scores that `resolved` gives, or would with its models."""
     with connection.transaction():
         bodies = connection.execute(REVISIONS, (list(revisions),)).fetchall()

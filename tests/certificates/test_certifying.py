@@ -11,6 +11,7 @@ import pytest
 
 from pointsman.certificates import choose
 from pointsman.certificates.certify import AS_LABELLED, EVERY_DECISION, certify
+from pointsman.certificates.costs import Scales
 from pointsman.certificates.labelled import Labelled, halves
 from pointsman.certificates.promise import promises
 from pointsman.certificates.weighted import WeightsOutOfBounds
@@ -106,12 +107,16 @@ def test_what_was_certified_on_has_one_digest_whatever_the_order() -> None:
     assert replace(items, labels=~items.labels).digest() != items.digest()
 
 
+def proposed(items: Labelled, of, **how) -> dict[str, list[tuple[float, float]]]:
+    return choose.propose(replace(Scales.plain(halves(items)[0]), **how), of).by_band()
+
+
 def test_thresholds_are_chosen_on_the_half_that_does_not_test(of) -> None:
     items = history(60_000)
     of_tested = set(halves(items)[1].ids)
-    found = choose.candidates(items, of)
+    found = proposed(items, of)
     flipped = replace(items, labels=items.labels ^ np.array([id_ in of_tested for id_ in items.ids]))
-    assert choose.candidates(flipped, of) == found
+    assert proposed(flipped, of) == found
     assert all(1 <= len(each) <= 5 for each in found.values())
     assert all(low == -math.inf for low, _ in found["approve"])
     assert (-math.inf, 0.05) in found["approve"]
@@ -119,7 +124,7 @@ def test_thresholds_are_chosen_on_the_half_that_does_not_test(of) -> None:
 
 def test_chosen_thresholds_automate_more_than_a_careful_guess_and_still_hold(of) -> None:
     items = history(60_000)
-    chosen = {each.band.name: each for each in certify(items, of, choose.candidates(items, of))}
+    chosen = {each.band.name: each for each in certify(items, of, proposed(items, of))}
     stated = {each.band.name: each for each in certify(items, of)}
     assert chosen["approve"].certified
     assert chosen["approve"].test.high > stated["approve"].test.high
@@ -129,18 +134,9 @@ def test_chosen_thresholds_automate_more_than_a_careful_guess_and_still_hold(of)
     assert truth.labels[inside].mean() <= 0.001
 
 
-def test_thresholds_that_the_reviewers_have_no_hours_for_are_not_chosen(of) -> None:
-    items = history(60_000)
-    freely = choose.candidates(items, of, choose.Costs(review=0.0, wrong={"approve": 1.0}))["approve"][0]
-    bounded = choose.candidates(items, of, choose.Costs(review=0.0, wrong={"approve": 1.0}, most_reviewed=0.05))[
-        "approve"
-    ][0]
-    assert bounded[1] > freely[1]
-
-
 def test_a_band_that_nothing_can_certify_does_not_keep_the_other_from_better_thresholds(of) -> None:
     items = history(60_000)
     impossible = [of[0], replace(of[1], alpha=1e-6)]
-    found = choose.candidates(items, impossible)
-    assert found.keys() == {"approve"}
+    found = proposed(items, impossible)
+    assert found["freeze"] == [(0.7, math.inf)]
     assert len(found["approve"]) > 1

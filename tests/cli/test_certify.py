@@ -219,6 +219,46 @@ def test_the_next_model_is_certified_on_recorded_features_before_it_serves(
     assert 'calls no ModelDeployment "x"' in pointsman(*how, "--model", f"x={challenger}")[1]
 
 
+def test_the_cheapest_thresholds_are_live_as_soon_as_the_graph_has_them(engine, labels, key) -> None:
+    pointsman("certificates", "trust", key.with_name("key.pub.pem"))
+    costs = ("--choose", "--missed-cost", "event.amount", "--stopped-cost", "20.0", "--review-cost", "2")
+    how = ("certify", "card-fraud", "--labels", labels, "--key", key, *costs, "-o", "json")
+    found = orjson.loads(pointsman(*how)[1])["choice"]
+    (chosen,) = [each for each in found["considered"] if each["chosen"]]
+    (stated,) = [each for each in found["considered"] if each["below"] == 0.05]
+    assert chosen["certified"] or chosen["atLeast"] is None
+    assert (chosen["reviewsADay"], chosen["costADay"]) < (stated["reviewsADay"], stated["costADay"])
+    assert not engine.bands()[0].live
+    to = {each.pop("name"): each for each in yaml.safe_load(found["bands"])}
+    assert to["approve"] == {"below": f"{chosen['below']}"}
+    resolved = engine.graph.resolved
+    document = resolved.graph.document()
+    document["spec"]["bands"] = [each | to.get(each["name"], {}) for each in document["spec"]["bands"]]
+    graph = type(resolved.graph).model_validate(document)
+    parts = {"stream": resolved.stream, "views": resolved.views, "targets": resolved.targets, "models": resolved.models}
+    edited = open_resolved(resolve(graph=graph, **parts))
+    engine.switch(edited.graph, edited.ports)
+    assert engine.bands()[0].live
+    record_revision(engine.connection, edited.graph.resolved)
+    engine.serves(edited.graph.resolved.revision)
+    assert "has the cheapest of these thresholds already" in pointsman(*how[:-2], "--dry-run")[1]
+
+
+def test_thresholds_are_chosen_within_the_hours_of_reviewers_and_what_cannot_be_weighed_is_named(
+    folder, events, labels
+) -> None:
+    how = ("certify", folder, "--labels", labels, "--events", events, "--dry-run", "--choose")
+    said = pointsman(*how, "--review-minutes", 5, "--review-hours", 0)[1]
+    assert "items a day are left to people, who have hours for 0" in said
+    assert "write these lines into spec.bands" in said
+    assert "say together how many items people can see" in pointsman(*how, "--review-minutes", 5)[1]
+    assert (
+        'what a missed item costs: "event.card_id" is a String' in pointsman(*how, "--missed-cost", "event.card_id")[1]
+    )
+    assert 'what a stopped item costs: "event.amuont"' in pointsman(*how, "--stopped-cost", "event.amuont")[1]
+    assert "choose first, then certify segments" in pointsman(*how, "--segment", "event.terminal_id")[1]
+
+
 def test_a_demoted_band_stays_so_when_it_is_certified_anew_until_it_is_re_armed(
     engine, labels, key, database_url
 ) -> None:

@@ -49,7 +49,7 @@ class Outcome:
     band: Promised
     segment: str | None
     test: Tested
-    candidates: int
+    tried: tuple[Tested, ...]
     method: Method
     population: str
     needed: int | None
@@ -58,6 +58,10 @@ class Outcome:
     @property
     def certified(self) -> bool:
         return self.test.certified
+
+    @property
+    def candidates(self) -> int:
+        return len(self.tried)
 
     def what_is_needed(self) -> str:
         """One sentence for people; nothing where it is certified."""
@@ -131,7 +135,7 @@ def _certify(items: Labelled, band: Promised, candidates: Sequence[Interval], se
         band=band,
         segment=segment,
         test=chosen,
-        candidates=len(candidates),
+        tried=tuple(tests),
         method=method,
         population=AS_LABELLED if items.propensities is None else EVERY_DECISION,
         needed=None if chosen.certified else _needed(chosen, band, len(candidates)),

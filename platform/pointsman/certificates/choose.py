@@ -1,105 +1,185 @@
-"""Chooses the thresholds that are worth testing, on the half of the items that does not test them. At most five a band.
+"""Chooses the thresholds that are worth testing, on the half of the items that does not test them; then, of those that are
+certified, the pair that costs least within the reviewers' hours.
 
-MAPIE's controller says of pairs of thresholds (below the first nobody is stopped, from the second on everybody) how probable
-each error would be by chance if the promises were broken; of the pairs that keep them, those are taken that cost least within
-the reviewers' hours, each once for every level of doubt: one that only just holds here will not hold on the other half.
+Of each threshold an exact test says how probable so few wrong items would be if its promise were broken. Of the pairs (below
+the first nobody is stopped, from the second on everybody) that keep their promises so far, those are tested that cost least
+within the reviewers' hours, one for every level of doubt: one that only just holds here will not hold on the other half.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from mapie.risk_control import (
-    BinaryClassificationController,
-    abstention_rate,
-    negative_predictive_value,
-    positive_predictive_value,
-)
 from scipy import stats
 
 from pointsman.certificates import bounds
-from pointsman.certificates.certify import Candidates, Interval
-from pointsman.certificates.labelled import Labelled, halves
+from pointsman.certificates.certify import Candidates, Interval, Outcome, Tested
+from pointsman.certificates.costs import Expected, Scales
+from pointsman.certificates.labelled import Labelled
 from pointsman.certificates.promise import Promised
 
-GRID = 12
-"""Thresholds of a band that are looked at, in pairs with those of the other"""
 QUANTILES = 400
+"""Thresholds of a band that are looked at"""
 DOUBTS = (1.0, 1e-1, 1e-2, 1e-4)
-"""How much less probable than the promise's δ the pair's errors must be here"""
+"""How much less probable than the promise's δ a band's errors must be here"""
+
+Floats = npt.NDArray[np.float64]
+Pair = tuple[float, float]
+"""Where the lowest band ends, and where the highest begins; infinite where there is no such band to choose for"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Costs:
-    """What an item costs that a person sees, and one that a band decides wrongly; in one currency, whichever.
+class Proposed:
+    """Pairs that are worth a test, the most promising first and the stated one last, of the outermost bands."""
 
-    `most_reviewed` is the share of all items for which the reviewers have hours.
+    pairs: tuple[Pair, ...]
+    lowest: Promised | None
+    highest: Promised | None
+
+    def by_band(self) -> Candidates:
+        """What is to be tested of each band."""
+        found = dict[str, Sequence[Interval]]()
+        if self.lowest is not None:
+            found[self.lowest.name] = list(dict.fromkeys((-math.inf, low) for low, _ in self.pairs))
+        if self.highest is not None:
+            found[self.highest.name] = list(dict.fromkeys((high, math.inf) for _, high in self.pairs))
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Considered:
+    """A pair with what became of its two tests (None: no such band), and what it leads to where both bands act."""
+
+    pair: Pair
+    low: Tested | None
+    high: Tested | None
+    expected: Expected
+
+    @property
+    def certified(self) -> bool:
+        return all(each is None or each.certified for each in (self.low, self.high))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What was considered, and which of it is chosen: None where no band of it is certified."""
+
+    considered: tuple[Considered, ...]
+    chosen: Considered | None
+    most_reviewed: float
+
+    @property
+    def is_within_hours(self) -> bool:
+        return self.chosen is not None and self.chosen.expected.reviewed <= self.most_reviewed
+
+
+def propose(
+    scales: Scales, promises: Sequence[Promised], allowed: Callable[[float, float], bool] = lambda low, high: True
+) -> Proposed:
+    """Pairs to test. `allowed` says of a pair whether the graph's bands can have it.
+
+    Labels are taken as they are, unweighted, to tell which pairs may hold: those need not be right, only worth testing.
     """
-
-    review: float = 1.0
-    wrong: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    most_reviewed: float = 1.0
-
-
-def candidates(labelled: Labelled, promises: Sequence[Promised], costs: Costs | None = None) -> Candidates:
-    """Thresholds to test, the most promising first, for the outermost bands; the stated ones are always among them.
-
-    Labels are taken as they are, unweighted: what is chosen need not be right, only worth testing.
-    """
-    return candidates_on(halves(labelled)[0], promises, costs)
-
-
-def candidates_on(chosen: Labelled, promises: Sequence[Promised], costs: Costs | None = None) -> Candidates:
-    """The same on all of these items, none of which tests a candidate."""
     lowest = next((band for band in promises if band.low == -math.inf and not band.label), None)
     highest = next((band for band in promises if band.high == math.inf and band.label), None)
-    if not len(chosen) or (lowest is None and highest is None):
+    stated = (-math.inf if lowest is None else lowest.high, math.inf if highest is None else highest.low)
+    lows, highs = _tried(scales.labelled, lowest), _tried(scales.labelled, highest)
+    best = list[Pair]()
+    if lows is not None or highs is not None:
+        best = [
+            pair
+            for doubt in DOUBTS
+            for pair in _cheapest(scales, _held(lows, doubt, stated[0]), _held(highs, doubt, stated[1]), allowed)
+        ]
+    different = list(dict.fromkeys(best))[: bounds.MOST_CANDIDATES - 1]
+    return Proposed(pairs=tuple(dict.fromkeys([*different, stated])), lowest=lowest, highest=highest)
+
+
+def choose(outcomes: Sequence[Outcome], proposed: Proposed, scales: Scales) -> tuple[Choice, list[Outcome]]:
+    """The least expected cost of all pairs of certified thresholds within the reviewers' hours, and the outcomes that say so.
+
+    Where none is within them it is the pair that leaves people the least. Any of what is certified may be taken: the
+    tests of a band hold all at once. A band without a certified threshold leaves all its items to people.
+    """
+    of = {each.band.name: each for each in outcomes}
+    low = None if proposed.lowest is None else of[proposed.lowest.name]
+    high = None if proposed.highest is None else of[proposed.highest.name]
+    lows, highs = _tests(low), _tests(high)
+
+    def considered(low_: Tested | None, high_: Tested | None) -> Considered:
+        pair = (-math.inf if low_ is None else low_.high, math.inf if high_ is None else high_.low)
+        return Considered(pair=pair, low=low_, high=high_, expected=scales.expected(*pair))
+
+    certified = [
+        considered(*each)
+        for each in itertools.product(_certified(lows), _certified(highs))
+        if any(each) and (None in each or each[0].high <= each[1].low)  # type: ignore[union-attr]
+    ]
+    within = [each for each in certified if each.expected.reviewed <= scales.most_reviewed]
+    chosen = min(
+        within or certified,
+        key=lambda each: (each.expected.cost, 0) if within else (each.expected.reviewed, each.expected.cost),
+        default=None,
+    )
+    table = [considered(lows.get(pair[0]), highs.get(pair[1])) for pair in proposed.pairs]
+    if chosen is not None and chosen.pair not in [each.pair for each in table]:
+        table.append(chosen)
+    choice = Choice(considered=tuple(table), chosen=chosen, most_reviewed=scales.most_reviewed)
+    taken = () if chosen is None else (chosen.low, chosen.high)
+    return choice, [
+        replace(each, test=next((test for test in taken if test in each.tried), each.test)) for each in outcomes
+    ]
+
+
+def _tests(outcome: Outcome | None) -> dict[float, Tested]:
+    """What was tested of an outermost band, by its inner threshold."""
+    if outcome is None:
         return {}
-    lows = [] if lowest is None else _thresholds(chosen, lowest)
-    highs = [] if highest is None else _thresholds(chosen, highest)
-    lowest, highest = lowest if lows else None, highest if highs else None  # what no threshold keeps holds up nobody
-    if lowest is None and highest is None:
-        return {}
-    lows, highs = lows or [-math.inf], highs or [math.inf]
-    pairs = [(low, high) for low, high in itertools.product(lows, highs) if low <= high]
-    best = list(_best(chosen, pairs, lowest, highest, costs or Costs()))
-    found = dict[str, Sequence[Interval]]()
-    if lowest is not None:
-        found[lowest.name] = _with_stated([(-math.inf, low) for low, _ in best], lowest)
-    if highest is not None:
-        found[highest.name] = _with_stated([(high, math.inf) for _, high in best], highest)
-    return found
+    return {each.high if each.low == -math.inf else each.low: each for each in outcome.tried}
 
 
-def _with_stated(intervals: Sequence[Interval], band: Promised) -> Sequence[Interval]:
-    different = list(dict.fromkeys(intervals))[: bounds.MOST_CANDIDATES - 1]
-    return list(dict.fromkeys([*different, (band.low, band.high)]))
+def _certified(tests: dict[float, Tested]) -> Sequence[Tested | None]:
+    return [each for each in tests.values() if each.certified] or [None]
 
 
-def _thresholds(items: Labelled, band: Promised) -> list[float]:
-    """Thresholds of one band from the most that could keep the promise down to the most certain one; none where none could."""
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """Thresholds of one band, and how much less probable than its δ their errors would be, were the promise broken."""
+
+    thresholds: Floats
+    doubts: Floats
+
+
+def _tried(items: Labelled, band: Promised | None) -> _Tried | None:
+    """Those of a band that could keep its promise; None where none could."""
+    if band is None or not len(items):
+        return None
     wrong = items.labels != band.label
     order = np.argsort(items.scores if not band.label else -items.scores, kind="stable")
     scores, errors = items.scores[order], np.cumsum(wrong[order])
     ends = np.unique(np.linspace(1, len(scores) - 1, QUANTILES).astype(np.intp))
     ends = ends[scores[ends] != scores[ends - 1]]  # a threshold lies between two different scores
-    p_values = stats.binom.cdf(errors[ends - 1], ends, band.alpha)
-    worth = ends[p_values <= band.delta]
-    if not len(worth):
-        return []
-    picked = worth[np.unique(np.linspace(0, len(worth) - 1, GRID).astype(np.intp))]
-    own = band.low if band.label else band.high
-    edges = (
-        scores[picked] if not band.label else scores[picked - 1]
-    )  # `below` excludes its score, `atLeast` includes it
-    return sorted({*map(_short, edges.tolist(), itertools.repeat(band.label)), own})
+    doubts = stats.binom.cdf(errors[ends - 1], ends, band.alpha) / band.delta
+    # `below` excludes its score, `atLeast` includes it
+    edges = scores[ends - 1 if band.label else ends][doubts <= 1]
+    if not len(edges):
+        return None
+    return _Tried(
+        thresholds=np.array([_short(each, band.label) for each in edges.tolist()]), doubts=doubts[doubts <= 1]
+    )
+
+
+def _held(tried: _Tried | None, doubt: float, stated: float) -> Floats:
+    """The thresholds that hold with so little doubt, or the most certain one; the stated one of a band that has none."""
+    if tried is None:
+        return np.array([stated])
+    held: Floats = tried.thresholds[tried.doubts <= max(doubt, float(tried.doubts.min()))]
+    return held
 
 
 def _short(threshold: float, upwards: bool) -> float:
@@ -112,59 +192,15 @@ def _short(threshold: float, upwards: bool) -> float:
     return rounded
 
 
-def _best(
-    items: Labelled,
-    pairs: Sequence[tuple[float, float]],
-    lowest: Promised | None,
-    highest: Promised | None,
-    costs: Costs,
-) -> Iterator[tuple[float, float]]:
-    """The cheapest pair for each level of doubt, the least doubtful last."""
-    p_values = _controlled(items, pairs, lowest, highest)
-    cost = np.array([_cost(items, pair, lowest, highest, costs) for pair in pairs])
-    delta = min(band.delta for band in (lowest, highest) if band is not None)
-    for doubt in DOUBTS:
-        held = np.flatnonzero((p_values <= delta * doubt) & np.isfinite(cost))
-        if len(held):
-            yield pairs[int(held[np.argmin(cost[held])])]
-
-
-def _controlled(
-    items: Labelled, pairs: Sequence[tuple[float, float]], lowest: Promised | None, highest: Promised | None
-) -> npt.NDArray[np.float64]:
-    """Of each pair, the larger of the probabilities that MAPIE's multi-risk controller gives its two errors."""
-    asked = [(positive_predictive_value, highest), (negative_predictive_value, lowest)]
-    risks = [(risk, 1 - band.alpha) for risk, band in asked if band is not None]
-
-    def predict(scores: npt.NDArray[np.float64], low: float, high: float) -> npt.NDArray[np.float64]:
-        return np.where(scores >= high, 1.0, np.where(scores < low, 0.0, np.nan))
-
-    controller = BinaryClassificationController(
-        predict,
-        risk=[risk for risk, _ in risks],
-        target_level=[level for _, level in risks],
-        confidence_level=1 - max(band.delta for band in (lowest, highest) if band is not None),
-        best_predict_param_choice=abstention_rate,
-        list_predict_params=np.array(pairs),
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that no pair is valid is an answer
-        controller.calibrate(items.scores, items.labels.astype(np.int64))
-    return np.nan_to_num(np.asarray(controller.p_values, dtype=np.float64).reshape(len(pairs)), nan=1.0)
-
-
-def _cost(
-    items: Labelled,
-    pair: tuple[float, float],
-    lowest: Promised | None,
-    highest: Promised | None,
-    costs: Costs,
-) -> float:
-    """What an item costs on average; infinite where people would see more than they can."""
-    below, above = items.scores < pair[0], items.scores >= pair[1]
-    reviewed = float((~below & ~above).mean())
-    if reviewed > costs.most_reviewed:
-        return math.inf
-    missed = 0.0 if lowest is None else costs.wrong.get(lowest.name, 0.0) * float((below & items.labels).mean())
-    stopped = 0.0 if highest is None else costs.wrong.get(highest.name, 0.0) * float((above & ~items.labels).mean())
-    return costs.review * reviewed + missed + stopped
+def _cheapest(scales: Scales, lows: Floats, highs: Floats, allowed: Callable[[float, float], bool]) -> Iterator[Pair]:
+    """The cheapest pair within the hours; where there is none, the one that leaves people the least."""
+    (passed, missed), (stopped, wrongly) = scales.passed(lows), scales.stopped(highs)
+    reviewed = scales.a_day - (passed[:, None] + stopped[None, :]) * (1 - scales.audited)
+    cost = scales.review * reviewed + missed[:, None] + wrongly[None, :]
+    over = np.maximum(reviewed - scales.most_reviewed, 0.0)
+    over[lows[:, None] > highs[None, :]] = math.inf
+    for at in np.lexsort((cost.ravel(), over.ravel())).tolist():
+        low, high = float(lows[at // len(highs)]), float(highs[at % len(highs)])
+        if low <= high and allowed(low, high):
+            yield low, high
+            return

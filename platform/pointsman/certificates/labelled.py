@@ -55,8 +55,11 @@ class Labelled:
 
 
 def halves(labelled: Labelled) -> tuple[Labelled, Labelled]:
-    """The half on which thresholds are chosen, and the half on which they are tested: by the hash of the decision's id."""
-    tested = np.fromiter(
-        (hashlib.sha256(HALF + id_).digest()[0] & 1 for id_ in labelled.ids), dtype=np.bool_, count=len(labelled)
-    )
+    """The half on which thresholds are chosen, and the half on which they are tested."""
+    tested = are_tested(labelled.ids)
     return labelled.take(~tested), labelled.take(tested)
+
+
+def are_tested(ids: Sequence[bytes]) -> npt.NDArray[np.bool_]:
+    """Which decisions are in the half that tests: by the hash of the id, whether they are labelled or not."""
+    return np.fromiter((hashlib.sha256(HALF + id_).digest()[0] & 1 for id_ in ids), dtype=np.bool_, count=len(ids))

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pointsman.cli.certified import report
 from pointsman.cli.connection import open_home
 from pointsman.cli.errors import Exit, Failure
-from pointsman.cli.output import Format, err, out, show, table
+from pointsman.cli.output import Format
 from pointsman.cli.pages import Output
 from pointsman.cli.store import registry, store
 
 if TYPE_CHECKING:
     from pointsman.certificates.certify import Outcome
+    from pointsman.certificates.choose import Choice
+    from pointsman.certificates.costs import Wanted
     from pointsman.certificates.document import SignedCertificate
     from pointsman.certifying import Joined
     from pointsman.graphs.resolve import ResolvedGraph
-
-COLUMNS = ("band", "segment", "scores", "labelled", "wrong", "bound", "promise", "certified")
 
 
 def register(app: typer.Typer) -> None:
@@ -55,8 +55,30 @@ def certify(
         ),
     ] = None,
     choose: Annotated[
-        bool, typer.Option("--choose", help="Look for better thresholds too, on the half that does not test them.")
+        bool,
+        typer.Option(
+            "--choose",
+            help="Find the thresholds that cost least, on the half that does not test them; the certificates are of the "
+            "graph that has them.",
+        ),
     ] = False,
+    missed_cost: Annotated[
+        str,
+        typer.Option(
+            help="With --choose: what it costs to let an item pass that should not: a number, or CEL such as event.amount.",
+            metavar="COST",
+        ),
+    ] = "0",
+    stopped_cost: Annotated[
+        str, typer.Option(help="What it costs to stop one that should pass: the same.", metavar="COST")
+    ] = "0",
+    review_cost: Annotated[float, typer.Option(min=0, help="What it costs that a person sees an item.")] = 1.0,
+    review_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="How long a person takes for an item.", metavar="MINUTES")
+    ] = None,
+    review_hours: Annotated[
+        float | None, typer.Option(min=0, help="How many hours a day all reviewers have together.", metavar="HOURS")
+    ] = None,
     smallest_propensity: Annotated[
         float | None, typer.Option(help="The smallest probability with which a label can come to be seen.")
     ] = None,
@@ -72,6 +94,7 @@ def certify(
     Exits with 1 where a band or segment is not certified; it says what that would take.
     """
     from pointsman.certificate_files import CannotRead, write_certificates
+    from pointsman.certificates.costs import Wanted
     from pointsman.certificates.weighted import WeightsOutOfBounds
     from pointsman.certifying import CannotCertify
     from pointsman.decisions.certificate_store import CertificateRefused, issue
@@ -84,9 +107,14 @@ def certify(
         raise Failure("--events needs --labels FILE: what the events were in truth", code=Exit.USAGE)
     if folder is not None and model is not None:
         raise Failure("--model scores recorded decisions anew, and a folder has none", code=Exit.USAGE)
+    if (review_minutes is None) is not (review_hours is None):
+        raise Failure("--review-minutes and --review-hours say together how many items people can see", code=Exit.USAGE)
+    wanted = Wanted(
+        missed=missed_cost, stopped=stopped_cost, review=review_cost, minutes=review_minutes, hours=review_hours
+    )
     try:
         joined, resolved = _joined(graph, folder, labels, events, segment, smallest_propensity, model)
-        outcomes = _outcomes(joined, resolved, choose=choose)
+        choice, outcomes = _outcomes(joined, resolved, folder, wanted if choose else None, model)
         signed = [] if dry_run else _signed(outcomes, joined, resolved, valid_for, key, issuer)
         if signed and folder is not None:
             write_certificates(folder / "certificates", signed)
@@ -96,7 +124,7 @@ def certify(
     except (CannotCertify, CannotRead, CertificateRefused, WeightsOutOfBounds) as error:
         hint = "--smallest-propensity: what the sampling allows" if isinstance(error, WeightsOutOfBounds) else ""
         raise Failure(str(error), hint=hint) from error
-    _print(outcomes, joined, signed, output)
+    report(outcomes, joined, [str(each.certificate.id) for each in signed], output, choice, resolved)
     missing = [each for each in outcomes if not each.certified]
     if missing:
         raise typer.Exit(Exit.FAILED)
@@ -155,7 +183,9 @@ def _with_model(resolved: ResolvedGraph, model: str) -> ResolvedGraph:
     return with_model(resolved, deployment, version=pinned.version, digest=pinned.digest, folder=pinned.folder)
 
 
-def _outcomes(joined: Joined, resolved: ResolvedGraph, *, choose: bool) -> list[Outcome]:
+def _outcomes(
+    joined: Joined, resolved: ResolvedGraph, folder: Path | None, wanted: Wanted | None, model: str | None
+) -> tuple[Choice | None, list[Outcome]]:
     from pointsman.certificates.certify import certify as test
     from pointsman.certificates.promise import promises
     from pointsman.certifying import CannotCertify
@@ -163,11 +193,16 @@ def _outcomes(joined: Joined, resolved: ResolvedGraph, *, choose: bool) -> list[
     bands = promises(resolved)
     if not bands:
         raise CannotCertify(f'no automatic band of graph "{resolved.graph.name}" has a promise')
-    if not choose:
-        return test(joined.labelled, bands)
-    from pointsman.certificates.choose import candidates
+    if wanted is None:
+        return None, test(joined.labelled, bands)
+    from pointsman.choosing import choose_and_certify
+    from pointsman.library import open_resolved
 
-    return test(joined.labelled, bands, candidates(joined.labelled, bands))
+    if folder is not None:
+        return choose_and_certify(None, resolved, joined, bands, wanted)
+    with store() as connection:
+        other = None if model is None else open_resolved(resolved)
+        return choose_and_certify(connection, resolved, joined, bands, wanted, other=other)
 
 
 def _signed(
@@ -201,45 +236,3 @@ def _signed(
     terms = Terms(issuer=issuer or getpass.getuser(), issued=now, expires=expires)
     made = statements(outcomes, joined.labelled, resolved, terms, [uuid4() for _ in outcomes])
     return [SignedCertificate.sign(each, private) for each in made]
-
-
-def _print(outcomes: list[Outcome], joined: Joined, signed: list[SignedCertificate], output: Format) -> None:
-    rows = [_row(each) for each in outcomes]
-    if output is not Format.TABLE:
-        issued = [str(each.certificate.id) for each in signed]
-        left_out = {"withoutDecision": joined.unknown, "ofAnotherScorer": joined.other_scorer}
-        return show({"bands": rows, "certificates": issued, "leftOut": left_out}, output)
-    table(COLUMNS, [[str(row[name]) for name in COLUMNS] for row in rows])
-    for each, row in zip(outcomes, rows, strict=True):
-        if not each.certified:
-            err().print(f"{row['band']} {row['segment']}: needed: {row['needed']}".replace(" -:", ":"), markup=False)
-        elif (each.test.low, each.test.high) != (each.band.low, each.band.high):
-            err().print(
-                f"{row['band']}: certified are other thresholds than the graph has: apply {row['scores']}", markup=False
-            )
-    if joined.unknown or joined.other_scorer:
-        err().print(
-            f"left out: {joined.unknown:,} labels without a decision, {joined.other_scorer:,} of another scorer",
-            markup=False,
-        )
-    out().print(f"{len(signed)} certificates issued", markup=False)
-    return None
-
-
-def _row(outcome: Outcome) -> dict[str, Any]:
-    band, test = outcome.band, outcome.test
-    low = "" if test.low == -math.inf else f"≥ {test.low:.6g} "
-    high = "" if test.high == math.inf else f"< {test.high:.6g}"
-    return {
-        "band": band.name,
-        "segment": outcome.segment or "-",
-        "scores": f"{low}{high}".strip(),
-        "labelled": test.labelled,
-        "wrong": test.wrong,
-        "bound": f"{test.bound:.4%}",
-        "promise": f"{band.alpha:.4g} at {1 - band.delta:.4g}",
-        "certified": "yes" if outcome.certified else "no",
-        "method": outcome.method,
-        "population": outcome.population,
-        "needed": outcome.what_is_needed(),
-    }
