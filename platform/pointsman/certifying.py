@@ -23,7 +23,7 @@ from psycopg.rows import TupleRow
 from pointsman.certificates.costs import Traffic
 from pointsman.certificates.digest import scorer
 from pointsman.certificates.labelled import Labelled
-from pointsman.certificates.segments import SEGMENT_TYPES, texts
+from pointsman.certificates.segments import NUMBERS, Segmentation, segmentation
 from pointsman.decisions.queries import recorded_revision
 from pointsman.graphs.contract import Contract, compile_contract
 from pointsman.graphs.identity import decision_ids
@@ -157,10 +157,10 @@ def known_to_the_store(
     Raises CannotCertify. The weights are bound by the smallest propensity that the graph's audit, or any label, came with.
     """
     spec = resolved.graph.spec
-    if segment is not None:
-        _check_segment(resolved, segment)
+    segments = None if segment is None else _read_segmentation(resolved, segment)[1]
+    column = None if segments is None else segments.column
     try:
-        items, known = known_labels(connection, resolved.graph_uid, spec, now, segment=segment)
+        items, known = known_labels(connection, resolved.graph_uid, spec, now, segment=column)
     except NoLabel as error:
         raise CannotCertify(str(error)) from error
     same = alike(connection, resolved, set(items.revisions[known.rows].tolist()), any_model=any_model)
@@ -177,8 +177,10 @@ def known_to_the_store(
         labels=known.labels[kept],
         propensities=propensities,
         smallest_propensity=min(float(spec.audit.sample.fraction) or 1.0, float(propensities.min())),
-        segment_field=segment,
-        segments=None if items.segments is None else items.segments[rows],
+        segment_field=None if segments is None else str(segments),
+        segments=None
+        if segments is None or items.segments is None
+        else np.array(segments.of(items.segments[rows]), dtype=object),
     )
     return Joined(labelled=labelled, unknown=int((~scored).sum()), other_scorer=int((scored & ~ours).sum()))
 
@@ -283,7 +285,7 @@ def _labelled(
         labels=np.array([each.label for each in labels], dtype=np.bool_),
         propensities=np.array(known, dtype=np.float64) if known else None,
         smallest_propensity=smallest_propensity if known else None,
-        segment_field=segment,
+        segment_field=None if segment is None else str(segmentation(segment)),
         segments=None if events is None or segment is None else _segments(resolved, segment, events),
     )
 
@@ -301,20 +303,28 @@ def alike(connection: Connection, resolved: ResolvedGraph, revisions: Set[str], 
     return {digest for digest, body in bodies if parts(ResolvedGraph.model_validate(body)) == wanted}
 
 
-def _check_segment(resolved: ResolvedGraph, segment: str) -> tuple[Contract, str]:
-    contract, name = compile_contract(resolved.stream), segment.removeprefix("event.")
-    if not segment.startswith("event.") or name not in contract.types:
-        raise CannotCertify(f'"{segment}" is no field of the event: known are {", ".join(sorted(contract.types))}')
-    if contract.types[name].type not in SEGMENT_TYPES:
-        raise CannotCertify(f'"{segment}" is a {contract.types[name].type}: a segment is a String, Integer or Boolean')
-    return contract, name
+def _read_segmentation(resolved: ResolvedGraph, text: str) -> tuple[Contract, Segmentation]:
+    contract = compile_contract(resolved.stream)
+    try:
+        found = segmentation(text)
+    except ValueError as error:
+        raise CannotCertify(str(error)) from None
+    name = found.column.removeprefix("event.")
+    if not found.column.startswith("event.") or name not in contract.types:
+        raise CannotCertify(f'"{found.column}" is no field of the event: known are {", ".join(sorted(contract.types))}')
+    type_ = contract.types[name].type
+    if type_ not in found.types:
+        known = " or ".join(sorted(found.types))
+        hint = f"; divide it into classes: {text}:50,500" if type_ in NUMBERS else ""
+        raise CannotCertify(f'"{found.column}" is a {type_}, and a segment is of a {known}{hint}')
+    return contract, found
 
 
-def _segments(resolved: ResolvedGraph, segment: str, events: Sequence[object]) -> np.ndarray[Any, np.dtype[np.object_]]:
-    contract, name = _check_segment(resolved, segment)
+def _segments(resolved: ResolvedGraph, segment: str, events: Sequence[object]) -> npt.NDArray[np.object_]:
+    contract, found = _read_segmentation(resolved, segment)
     batch = contract.read(events)
     values = np.full(len(events), None, dtype=object)
-    values[batch.good] = texts(batch.columns[name])
+    values[batch.good] = found.texts(batch.columns[found.column.removeprefix("event.")])
     return values
 
 

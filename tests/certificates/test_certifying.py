@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pointsman.certificates import choose
-from pointsman.certificates.certify import AS_LABELLED, EVERY_DECISION, certify
+from pointsman.certificates.certify import AS_LABELLED, EVERY_DECISION, Candidates, certify
 from pointsman.certificates.costs import Scales
 from pointsman.certificates.labelled import Labelled, halves
 from pointsman.certificates.promise import promises
@@ -107,8 +107,8 @@ def test_what_was_certified_on_has_one_digest_whatever_the_order() -> None:
     assert replace(items, labels=~items.labels).digest() != items.digest()
 
 
-def proposed(items: Labelled, of, **how) -> dict[str, list[tuple[float, float]]]:
-    return choose.propose(replace(Scales.plain(halves(items)[0]), **how), of).by_band()
+def proposed(items: Labelled, of) -> Candidates:
+    return choose.propose(Scales.plain(halves(items)[0]), of).by_band()
 
 
 def test_thresholds_are_chosen_on_the_half_that_does_not_test(of) -> None:

@@ -292,4 +292,7 @@ def test_labels_that_cannot_be_used_are_named(tmp_path, folder, events) -> None:
 def test_a_segment_is_a_field_of_few_values(folder, events, labels) -> None:
     how = ("certify", folder, "--labels", labels, "--events", events, "--dry-run", "--segment")
     assert "is no field of the event: known are amount" in pointsman(*how, "event.country")[1]
-    assert '"event.amount" is a Decimal' in pointsman(*how, "event.amount")[1]
+    assert "divide it into classes: event.amount:50,500" in pointsman(*how, "event.amount")[1]
+    assert '"event.terminal_id" is a String' in pointsman(*how, "event.terminal_id:5")[1]
+    found = orjson.loads(pointsman(*how, "event.amount:20,80", "-o", "json")[1])["bands"]
+    assert {each["segment"] for each in found} == {"below 20", "20 to 80", "from 80"}

@@ -264,3 +264,22 @@ def test_a_monitor_that_alarms_demotes_the_band_until_it_is_certified_anew_and_r
     rearm(connection, uid, "bob")
     assert submit(engine, [event()])[0]["outcome"] == "approve"
     assert verify(connection).holds
+
+
+def test_a_class_of_amounts_acts_by_itself_and_is_watched_by_itself(
+    engine, submit, event, connection, resolved, library, uid
+) -> None:
+    seen = but(resolved, audit=Audit(sample=Percent("100%")))
+    record_revision(connection, seen)
+    engine.serves(seen.revision)
+    engine.switch(compile_graph(seen, library._ports), library._ports)
+    small = Segment(field="event.amount:50,500", value="below 50")
+    certificate_store.issue(connection, [certificate(resolved, segment=small)])
+    cheap, dear = submit(engine, [event(amount="49.99"), event(amount="50.00")])
+    assert (cheap["outcome"], dear["outcome"], dear["reasons"]) == ("approve", "review", ("NoLiveCertificate",))
+    item, later = UUID(cheap["decision"]), NOW + timedelta(minutes=1)
+    queue.claim(connection, item, "ann", lease=timedelta(hours=1), now=later)
+    said = Said(verdict="legitimate", reason="seen", reviewer="ann")
+    verdicts.decide(connection, item, said, whole_case=False, now=later)
+    (monitor,) = watched(connection, uid)
+    assert (monitor.band, monitor.segment, monitor.monitor.labelled) == ("approve", "below 50", 1)

@@ -40,7 +40,7 @@ class _Part(BaseModel):
 
 
 class Segment(_Part):
-    """The items whose `field` (a column of the graph) has this value."""
+    """The items whose `field` (a column of the graph, with the edges of its classes behind a colon) has this value."""
 
     field: str
     value: str

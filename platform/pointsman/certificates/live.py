@@ -9,13 +9,13 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from pointsman.certificates.segments import are_in
+from pointsman.certificates.segments import segmentation
 from pointsman.columns import Column
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiveBands:
-    """Bands by their position in the graph. `by_segment` holds a column, and the segments that have live certificates.
+    """Bands by their position in the graph. `by_segment` holds how it is divided, and the segments that have live certificates.
 
     `demoted` are those that a certificate would cover, had they not been demoted.
     """
@@ -31,8 +31,9 @@ class LiveBands:
             covered |= band == position
         for position, (name, values) in self.by_segment.items():
             rows = np.flatnonzero(band == position)
-            if len(rows):
-                covered[rows] = are_in(columns[name].take(rows), values)
+            segments = segmentation(name)
+            if len(rows) and segments.column in columns:  # a field that does not enter the score may have gone
+                covered[rows] = segments.are_in(columns[segments.column].take(rows), values)
         return covered
 
 

@@ -45,7 +45,11 @@ def certify(
         ),
     ] = None,
     segment: Annotated[
-        str | None, typer.Option(help="Certify each value of this field by itself.", metavar="event.FIELD")
+        str | None,
+        typer.Option(
+            help="Certify each value of a field by itself, or each class of a number: event.amount:50,500.",
+            metavar="event.FIELD",
+        ),
     ] = None,
     model: Annotated[
         str | None,

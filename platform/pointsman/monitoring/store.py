@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from pointsman.certificates.document import BandCertificate
 from pointsman.certificates.promise import Promised, promises
-from pointsman.certificates.segments import texts
+from pointsman.certificates.segments import segmentation
 from pointsman.certificates.standing import Known, stand
 from pointsman.decisions import certificate_store
 from pointsman.decisions.accept import event_columns
@@ -188,15 +188,15 @@ class _Judge:
         if promise.position not in self._segments:
             return ""
         name, values = self._segments[promise.position]
-        value: object = orjson.loads(row["body"])["values"].get(name)
-        if name.startswith("event.") and row["event"] is not None:
+        segments = segmentation(name)
+        if segments.column.startswith("event.") and row["event"] is not None:
             resolved = self._revision(row["revision"])
             assert resolved is not None
             read = compile_contract(resolved.stream).read([orjson.loads(row["event"])])
-            value = texts(event_columns(read.columns)[name])[0]
-        elif isinstance(value, bool):
-            value = str(value).lower()
-        return str(value) if str(value) in values else ""
+            (value,) = segments.texts(event_columns(read.columns)[segments.column])
+        else:
+            (value,) = segments.of([orjson.loads(row["body"])["values"].get(segments.column)])
+        return value if value in values else ""
 
     def _certificate(self, promise: Promised, segment: str) -> BandCertificate | None:
         """The newest that is of this scorer and of this segment, or of the band as a whole."""
