@@ -9,6 +9,7 @@ from pointsman.demo.comparison import follow, freeze_waits, measure
 from pointsman.demo.cost import Prices, cost
 from pointsman.demo.curves import curves
 from pointsman.demo.decided import HOUR_US, SECOND_US, Decided, Nightly, as_they_arrive, nightly
+from pointsman.demo.hand_set import beside_hand_set, hand_set_threshold
 from pointsman.demo.reviewing import Desk, Reviewers
 from pointsman.demo.transactions import DAY_US
 
@@ -21,14 +22,14 @@ def at(hour: float, day: int = 0) -> int:
     return MIDNIGHT + day * DAY_US + round(hour * HOUR_US)
 
 
-def bought(hour, account, cents, outcome="approve", *, fraud=False, day=0, arrives_after=2.0):
+def bought(hour, account, cents, outcome="approve", *, fraud=False, day=0, arrives_after=2.0, score=0.0, audited=False):
     """One purchase; it is known two seconds after it was made unless said otherwise."""
     occurred = at(hour, day)
-    return (occurred, occurred + round(arrives_after * SECOND_US), cents, fraud, account, outcome)
+    return (occurred, occurred + round(arrives_after * SECOND_US), cents, fraud, account, outcome, score, audited)
 
 
 def stream(*purchases) -> Decided:
-    occurred, arrived, cents, fraud, account, outcome = zip(*purchases, strict=True)
+    occurred, arrived, cents, fraud, account, outcome, score, audited = zip(*purchases, strict=True)
     accounts = np.array(account, dtype=object)
     outcomes = np.array(outcome, dtype=object)
     return Decided(
@@ -38,9 +39,10 @@ def stream(*purchases) -> Decided:
         fraud=np.array(fraud),
         account=accounts,
         card=accounts,
-        score=np.zeros(len(accounts)),
+        score=np.array(score),
         outcome=outcomes,
         freezes=outcomes == "decline",
+        audited=np.array(audited),
     )
 
 
@@ -159,6 +161,40 @@ def test_items_hours_and_frauds_found_are_counted_by_hand():
     assert found.review_hours == pytest.approx(0.4)
     assert found.frauds_found_a_review_hour == pytest.approx(3 / 0.4)
     assert found.items_a_shift_hour == pytest.approx(4 / (12 * 13 / 24))
+
+
+def test_a_person_sees_an_audited_item_though_it_was_approved_and_may_freeze_its_account():
+    course, found = continuously(
+        stream(bought(10.0, "a", 10_00, fraud=True, audited=True), bought(11.0, "a", 50_00, fraud=True))
+    )
+    assert course.freezes["a"].by == "reviewer"
+    assert (found.human_items, found.alerts, found.lost_cents) == (1, 0, 10_00)
+
+
+BANDS = stream(
+    bought(10.0, "a", 40_00, "decline", fraud=True, score=0.9),
+    bought(10.1, "a", 60_00, "decline", fraud=True, score=0.95),
+    bought(10.2, "b", 10_00, "review", score=0.3),
+    bought(10.3, "c", 10_00, score=0.01, audited=True),
+    bought(10.4, "d", 10_00, score=0.02, fraud=True),
+    bought(10.5, "e", 10_00, "review", score=0.01),
+)
+
+
+def test_bands_ask_people_about_less_than_a_threshold_that_catches_as_much():
+    ready = as_they_arrive(BANDS, decision_seconds=0.5, freeze_seconds=np.ones(len(BANDS)))
+    always = np.array([False] * 5 + [True])
+    found = beside_hand_set(BANDS, 0.3, always, ready, PEOPLE)
+    assert (found.bands.items, found.bands.audited, found.bands.caught, found.bands.lost_cents) == (3, 1, 2, 50_00)
+    assert (found.by_hand.items, found.by_hand.caught, found.by_hand.lost_cents) == (4, 2, 110_00)
+    assert found.falls_by == pytest.approx(1 / 4)
+    assert found.falls_by_without_audits == pytest.approx(1 / 2)
+
+
+def test_a_threshold_set_by_hand_is_the_largest_that_catches_as_much():
+    score, fraud = np.array([0.01, 0.06, 0.2, 0.9]), np.array([True, False, True, True])
+    assert hand_set_threshold(score, fraud, approve_below=0.05) == 0.2
+    assert hand_set_threshold(score, ~fraud, approve_below=0.5) == 0.5
 
 
 def test_nothing_at_all_has_no_waits_and_no_loss():

@@ -43,6 +43,7 @@ def a_stream(purchases: int, frauds: int) -> Decided:
         score=np.where(fraud, 0.9, 0.01),
         outcome=np.where(fraud, "decline", "approve").astype(object),
         freezes=fraud.copy(),
+        audited=np.zeros(purchases, dtype=np.bool_),
     )
 
 

@@ -100,6 +100,8 @@ def test_rows_carry_the_truth_and_freeze_where_their_band_does(parts, nightly):
     assert decided.fraud.sum() == stream.take(stream.accepted()).fraud.sum()
     assert np.array_equal(decided.freezes, decided.outcome == "decline")
     assert decided.freezes.any()
+    assert 0 < decided.audited.sum() < 0.03 * len(decided)
+    assert "review" not in decided.outcome[decided.audited]
 
 
 def ran(answers) -> Ran:

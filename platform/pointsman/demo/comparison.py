@@ -93,10 +93,11 @@ def follow(decided: Decided, moments: Moments, reviewers: Reviewers) -> Course:
         decided.occurred_at.tolist(),
         decided.outcome.tolist(),
         decided.freezes.tolist(),
+        decided.audited.tolist(),
         decided.fraud.tolist(),
         strict=True,
     )
-    for row, (account, occurred, outcome, freezing, fraud) in enumerate(rows):
+    for row, (account, occurred, outcome, freezing, audited, fraud) in enumerate(rows):
         earlier = freezes.get(account)
         if earlier is not None and earlier.at <= occurred:
             refused[row] = True
@@ -104,9 +105,9 @@ def follow(decided: Decided, moments: Moments, reviewers: Reviewers) -> Course:
         found: Freeze | None = None
         if freezing:
             found = Freeze(row=row, at=int(moments.frozen_at[row]), by="model")
-        elif outcome == REVIEW:
+        if outcome == REVIEW or audited:
             verdict_at[row] = desk.verdict_at(int(moments.ready_at[row]))
-            if fraud:
+            if fraud and found is None:
                 found = Freeze(row=row, at=int(verdict_at[row]), by="reviewer")
         if found is not None and (earlier is None or found.at < earlier.at):
             freezes[account] = found

@@ -35,6 +35,8 @@ class Decided:
     outcome: npt.NDArray[Any]
     freezes: Mask
     """whether the decision freezes the account by itself, without a person"""
+    audited: Mask
+    """what a person sees as well, though it is carried out as its band says"""
 
     def __len__(self) -> int:
         return len(self.occurred_at)

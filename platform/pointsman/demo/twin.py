@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import orjson
 
+from pointsman.api.reasons import Reason
 from pointsman.demo.decided import Decided
 from pointsman.demo.report import REVIEW
 from pointsman.demo.transactions import DAY_US, Transactions, as_json_lines
@@ -92,4 +93,5 @@ def as_decided(stream: Transactions, twin: Twin, library: GraphLibrary) -> Decid
         freezes=np.array(
             [each["band"] in freezing and each["outcome"] != REVIEW for each in decisions], dtype=np.bool_
         ),
+        audited=np.array([Reason.AuditSample in each["reasons"] for each in decisions], dtype=np.bool_),
     )
