@@ -25,7 +25,7 @@ from pointsman.store.database import connect
 pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
 NOW = datetime.now(UTC)
-ENOUGH = 4
+ENOUGH = 3
 """So many wrong items in a row are past all doubt, where 0.1 % was promised"""
 
 

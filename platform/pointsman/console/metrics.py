@@ -38,7 +38,7 @@ SELECT o.name, count(*), extract(epoch FROM now() - min(a.created_at)) FROM outb
 WHERE a.state = 'checked' GROUP BY 1
 """
 MONITORS = """
-SELECT o.name, m.band, m.segment, m.wrong, m.labelled, m.alpha, m.sums FROM monitors m JOIN objects o ON o.uid = m.graph_uid
+SELECT o.name, m.band, m.segment, m.wrong, m.labelled, m.alpha, m.stake FROM monitors m JOIN objects o ON o.uid = m.graph_uid
 """
 DEMOTED = """
 SELECT o.name, e.band, e.segment, e.change = 'demoted' FROM (
@@ -114,8 +114,8 @@ class StoreFigures(Collector):
         labelled = GaugeMetricFamily("pointsman_monitor_labels", "Audited labels heard.", labels=labels)
         wrong = GaugeMetricFamily("pointsman_monitor_wrong", "Of those, labels of wrong decisions.", labels=labels)
         evidence = GaugeMetricFamily("pointsman_monitor_evidence", "Evidence against the promise.", labels=labels)
-        for graph, band, segment, wrong_, labelled_, alpha, sums in self._connection.execute(MONITORS).fetchall():
-            monitor = Monitor(alpha=alpha, wrong=wrong_, labelled=labelled_, sums=tuple(sums))
+        for graph, band, segment, wrong_, labelled_, alpha, stake in self._connection.execute(MONITORS).fetchall():
+            monitor = Monitor(alpha=alpha, wrong=wrong_, labelled=labelled_, stake=stake)
             place = [graph, band, segment]
             labelled.add_metric(place, labelled_)
             wrong.add_metric(place, wrong_)

@@ -45,20 +45,20 @@ ORDER BY d.seq
 """
 REVISION = "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND digest = %s"
 BEGIN = """
-INSERT INTO monitors (graph_uid, band, segment, subject, alpha, wrong, labelled, sums, began_at)
-VALUES (%(graph)s, %(band)s, %(segment)s, '', 0.5, 0, 0, '{}', %(now)s) ON CONFLICT DO NOTHING
+INSERT INTO monitors (graph_uid, band, segment, subject, alpha, wrong, labelled, stake, beliefs, began_at)
+VALUES (%(graph)s, %(band)s, %(segment)s, '', 0.5, 0, 0, 0, '{}', %(now)s) ON CONFLICT DO NOTHING
 """
 STATE = """
-SELECT subject, alpha, wrong, labelled, sums, began_at, alarmed_at FROM monitors
+SELECT subject, alpha, wrong, labelled, stake, beliefs, began_at, alarmed_at FROM monitors
 WHERE graph_uid = %(graph)s AND band = %(band)s AND segment = %(segment)s FOR UPDATE
 """
 KEEP = """
-UPDATE monitors SET subject = %(subject)s, alpha = %(alpha)s, wrong = %(wrong)s, labelled = %(labelled)s, sums = %(sums)s,
-    began_at = %(began)s, alarmed_at = %(alarmed)s
+UPDATE monitors SET subject = %(subject)s, alpha = %(alpha)s, wrong = %(wrong)s, labelled = %(labelled)s, stake = %(stake)s,
+    beliefs = %(beliefs)s, began_at = %(began)s, alarmed_at = %(alarmed)s
 WHERE graph_uid = %(graph)s AND band = %(band)s AND segment = %(segment)s
 """
 ALL = """
-SELECT band, segment, alpha, wrong, labelled, sums, began_at, alarmed_at FROM monitors WHERE graph_uid = %s
+SELECT band, segment, alpha, wrong, labelled, stake, beliefs, began_at, alarmed_at FROM monitors WHERE graph_uid = %s
 ORDER BY band, segment
 """
 
@@ -80,11 +80,11 @@ def watched(connection: Connection, graph_uid: UUID) -> list[Watched]:
         Watched(
             band=band,
             segment=segment,
-            monitor=Monitor(alpha=alpha, wrong=wrong, labelled=labelled, sums=tuple(sums)),
+            monitor=Monitor(alpha=alpha, wrong=wrong, labelled=labelled, stake=stake, beliefs=tuple(beliefs)),
             began_at=began_at,
             alarmed_at=alarmed_at,
         )
-        for band, segment, alpha, wrong, labelled, sums, began_at, alarmed_at in connection.execute(
+        for band, segment, alpha, wrong, labelled, stake, beliefs, began_at, alarmed_at in connection.execute(
             ALL, (graph_uid,)
         ).fetchall()
     ]
@@ -143,15 +143,16 @@ class _Judge:
         self._connection.execute(BEGIN, asked)
         row = self._connection.execute(STATE, asked).fetchone()
         assert row is not None
-        before, alpha, wrong, labelled, sums, began, alarmed = row
+        before, alpha, wrong, labelled, stake, beliefs, began, alarmed = row
         if (before, alpha) == (subject, promise.alpha):
-            monitor = Monitor(alpha=alpha, wrong=wrong, labelled=labelled, sums=tuple(sums))
+            monitor = Monitor(alpha=alpha, wrong=wrong, labelled=labelled, stake=stake, beliefs=tuple(beliefs))
         else:
             monitor, began, alarmed = Monitor(alpha=promise.alpha), now, None
         monitor = monitor.heard(labels)
         first = alarmed is None and monitor.alarms
         state = {"subject": subject, "alpha": monitor.alpha, "wrong": monitor.wrong, "labelled": monitor.labelled}
-        state |= {"sums": list(monitor.sums), "began": began, "alarmed": now if first else alarmed}
+        state |= {"stake": monitor.stake, "beliefs": list(monitor.beliefs)}
+        state |= {"began": began, "alarmed": now if first else alarmed}
         self._connection.execute(KEEP, asked | state)
         if not first:
             return None
