@@ -23,7 +23,7 @@ from pointsman.local.home import Home
 from pointsman.local.postgres import PostgresServer, running_postgres
 from pointsman.store.database import APP_ROLE, OWNER_ROLE
 from pointsman.store.migrate import migrate
-from pointsman_serving.graph.host import settle_interpreter
+from pointsman_serving.graph.interpreter import settle_interpreter
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -39,6 +39,7 @@ SELECT d.decision_id, d.score, d.revision, e.body, d.body FROM decision_keys k J
 JOIN events e USING (day, stream_uid, event_id) WHERE k.decision_id = ANY(%s) AND d.score IS NOT NULL
 """
 REVISIONS = "SELECT digest, body FROM revisions WHERE kind = 'DecisionGraph' AND digest = ANY(%s)"
+OF_GRAPH = "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND name = %s AND starts_with(digest, %s)"
 AT_ONCE = 5000
 DAY_US = 86_400_000_000
 MODEL_PARTS = ("model of node ", "score expression")
@@ -110,6 +111,22 @@ def serving(connection: Connection, graph: str) -> ResolvedGraph:
     if resolved is None:
         raise CannotCertify(f'no graph "{graph}" has decided here: apply it, and have it decide')
     return resolved
+
+
+def recorded(connection: Connection, resolved: ResolvedGraph, revision: str) -> ResolvedGraph:
+    """Another revision of the same graph, that decided once or waits for certificates; `revision` is how its digest begins.
+
+    Raises CannotCertify.
+    """
+    with connection.transaction():
+        rows = connection.execute(
+            OF_GRAPH, (resolved.graph.name, f"sha256:{revision.removeprefix('sha256:')}")
+        ).fetchall()
+    found = [each for (body,) in rows if (each := ResolvedGraph.model_validate(body)).graph_uid == resolved.graph_uid]
+    if len(found) != 1:
+        what = "no revision" if not found else f"{len(found)} revisions"
+        raise CannotCertify(f'{what} of graph "{resolved.graph.name}" whose digest begins with "{revision}"')
+    return found[0]
 
 
 def with_model(resolved: ResolvedGraph, deployment: str, *, version: str, digest: str, folder: Path) -> ResolvedGraph:

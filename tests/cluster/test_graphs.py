@@ -105,7 +105,7 @@ def test_a_changed_band_is_handed_to_the_host_that_runs_and_a_revision_that_it_r
     assert uids(simulated, namespace) == before
 
 
-def test_a_host_of_another_shape_is_brought_up_beside_and_takes_over_once_it_has_answered(
+def test_a_host_of_another_shape_is_brought_up_beside_and_takes_over_once_it_has_answered_and_waits_for_nothing(
     simulated: Cluster, operator: Operator, played: Neighbours, namespace: str
 ) -> None:
     simulated.apply(*documents(namespace))
@@ -121,6 +121,13 @@ def test_a_host_of_another_shape_is_brought_up_beside_and_takes_over_once_it_has
     config = simulated.get("rayservice", new, namespace)["spec"]["serveConfigV2"]
     assert '"standby": true' in config
 
+    played.decides(namespace, new, found[new], standby=True, awaits=awaiting(found[new]))
+    assert (
+        f"revision {first[7:15]} goes on deciding"
+        in says(simulated, namespace, "AwaitingCertificate", "Unknown")["message"]
+    )
+    assert selected() == old.removeprefix(f"{GRAPH}-")
+
     played.decides(namespace, new, found[new], standby=True)
     wait_for("decisions go to the new host", lambda: selected() == new.removeprefix(f"{GRAPH}-"))
     says(simulated, namespace, "Ready", "True")
@@ -128,6 +135,12 @@ def test_a_host_of_another_shape_is_brought_up_beside_and_takes_over_once_it_has
     assert '"standby": false' in simulated.get("rayservice", new, namespace)["spec"]["serveConfigV2"]
     wait_for("nothing drains", lambda: "draining" not in said(simulated, namespace)["status"])
     assert simulated.list("networkpolicy", namespace, f"pointsman.dev/shape={old.removeprefix(f'{GRAPH}-')}") == []
+
+
+def awaiting(revision: str) -> dict[str, Any]:
+    """What a host says of a revision that it takes over once a band is certified."""
+    band = {"band": "approve", "reason": "ScorerChanged", "message": 'changed since: model of node "sequence"'}
+    return {"revision": revision, "bands": [band], "models": ["card-sequence"]}
 
 
 def test_a_revision_of_a_model_stays_while_a_graph_decides_with_it(
@@ -154,6 +167,12 @@ def test_a_revision_of_a_model_stays_while_a_graph_decides_with_it(
     )
     revision = simulated.get("modeldeployment", "card-sequence", namespace)["status"]["revision"]
     assert before | {f"card-sequence-{revision}"} == services()
+
+    played.decides(namespace, host, first, awaits=awaiting(second))
+    message = says(simulated, namespace, "AwaitingCertificate", "Unknown")["message"]
+    assert f"pointsman certify {GRAPH} --model card-sequence=models:/card-sequence/1;" in message
+    assert said(simulated, namespace)["status"]["revision"] == first
+    assert before | {f"card-sequence-{revision}"} == services(), "of what decides and of what waits"
 
     played.decides(namespace, host, second)
     wait_for("the old revision is gone", lambda: services() == {f"card-sequence-{revision}"})

@@ -8,27 +8,34 @@ from __future__ import annotations
 import copy
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import orjson
 import psutil
 import psycopg
 import pytest
+from typer.testing import CliRunner
 
 from harness.kafka import Broker
 from harness.reading_host import records
 from pointsman.api.documents import load, plain
+from pointsman.cli.main import app
+from pointsman.demo.publish import Description, Publisher
+from pointsman.labels.importing import Truth
+from pointsman.labels.store import import_labels
 from pointsman.ledger.verify import verify
 from pointsman.local.client import ControlClient, ControlError, NotRunning
 from pointsman.local.home import Home
@@ -75,6 +82,34 @@ def documents() -> dict[str, Document]:
 
 
 DOCUMENTS = documents()
+
+
+CERTIFIED = copy.deepcopy(DOCUMENTS["DecisionGraph/card-fraud"])
+"""With a promise that a few hundred labels can certify"""
+CERTIFIED["spec"]["certificates"] = "Required"
+CERTIFIED["spec"]["bands"][0]["promise"]["maxError"] = "3%"
+
+
+def pointsman(command: str) -> tuple[int, str]:
+    """A command's exit code, and what it said on both streams."""
+    result = CliRunner().invoke(app, command.split())
+    assert isinstance(result.exception, SystemExit | None), result.exception
+    return result.exit_code, result.output
+
+
+def publish(mlflow: str, folder: Path) -> None:
+    """A new version of the scorer, to which its alias moves."""
+    said = Description(params={}, metrics={}, dataset_digest="sha256:ab", dataset_source="test")
+    with Publisher(mlflow, "tests") as publisher:
+        publisher.publish("fraud-scorer", folder, said, alias="champion")
+
+
+def label_all(running: Running, events: Sequence[str]) -> None:
+    """Ground truth for all of these: none was fraud."""
+    now, uid = datetime.now(UTC), UUID(running.client.get("DecisionGraph", "card-fraud")["metadata"]["uid"])
+    truth = [Truth(event_id=each, value=False, known_at=now) for each in events]
+    with connect(PostgresServer(running.home).url("pointsman")) as connection:
+        import_labels(connection, uid, truth, author="bank", source="all", replace=False, propensity=1.0, now=now)
 
 
 def on_runtime(name: str, runtime: Document) -> Document:
@@ -147,21 +182,33 @@ class Running:
 
     def decide(self) -> dict[str, Any]:
         """A decision on a new event. Raises httpx2.HTTPError where none is given."""
-        event = {
-            "transaction_id": uuid4().hex,
-            "occurred_at": "2026-11-03T12:00:00Z",
-            "amount": "12.50",
-            "card_id": "c",
-            "terminal_id": "t",
-            "card_account": "a",
-        }
+        found: dict[str, Any] = self._post(a_purchase())
+        return found
+
+    def decide_many(self, count: int) -> list[str]:
+        """Decisions on so many new events; the events' ids."""
+        events = [a_purchase() for _ in range(count)]
+        assert self._post({"events": events})["decided"] == count
+        return [each["transaction_id"] for each in events]
+
+    def _post(self, body: Document) -> Any:
         url = self.client.get("DecisionGraph", "card-fraud")["status"]["url"]
         key = SecretStore(self.home.secrets).get(*FIRST_KEY)
         headers = {"authorization": f"Bearer {key}"}
-        answer = httpx2.post(url, json=event, headers=headers, trust_env=False, timeout=5)
+        answer = httpx2.post(url, json=body, headers=headers, trust_env=False, timeout=10)
         answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
-        return found
+        return answer.json()
+
+
+def a_purchase() -> dict[str, str]:
+    return {
+        "transaction_id": uuid4().hex,
+        "occurred_at": "2026-11-03T12:00:00Z",
+        "amount": "12.50",
+        "card_id": "c",
+        "terminal_id": "t",
+        "card_account": "a",
+    }
 
 
 def cache_of(home: Home) -> Path:
@@ -448,6 +495,64 @@ def test_a_runtime_that_cannot_be_installed_says_what_stands_in_the_way(running:
         running.client.apply([DOCUMENTS["ModelDeployment/card-sequence"]])
         running.until(lambda: running.component("environment-triton") is None)
         kept.unlink()
+
+
+def test_a_moved_alias_waits_for_certificates_while_what_is_certified_goes_on_deciding_automatically(
+    running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alias moves mid-stream, and an edited line of the score after it: no item goes to a person for either."""
+    monkeypatch.setenv("POINTSMAN_HOME", str(running.home.root))
+    running.until(lambda: (running.component("mlflow") or {}).get("state") == "Ready")
+    mlflow = (running.component("mlflow") or {})["address"]
+    publish(mlflow, EXAMPLE / "models" / "fraud-scorer")
+    scorer, graph = copy.deepcopy(DOCUMENTS["ModelDeployment/fraud-scorer"]), copy.deepcopy(CERTIFIED)
+    scorer["spec"]["model"] = {"uri": "models:/fraud-scorer@champion"}
+    running.client.apply([scorer, graph])
+    running.until(lambda: running.condition("DecisionGraph", "card-fraud", "Certified")[1] == "NoLiveCertificate")
+    running.ready()
+    assert running.decide()["outcome"] == "review"
+    label_all(running, running.decide_many(600))
+    for command in (f"keygen {tmp_path / 'key.pem'}", f"trust {tmp_path / 'key.pub.pem'}"):
+        assert pointsman(f"certificates {command}")[0] == 0
+    key = f"--key {tmp_path / 'key.pem'}"
+    assert "approve" in pointsman(f"certify card-fraud {key}")[1]
+    running.until(lambda: running.decide()["outcome"] == "approve")
+
+    challenger = tmp_path / "challenger"
+    shutil.copytree(EXAMPLE / "models" / "fraud-scorer", challenger)
+    (challenger / "README.md").write_text("The same trees, in other files.")
+    edited = copy.deepcopy(graph)
+    edited["spec"]["score"] = graph["spec"]["score"].replace("0.7", "0.71")
+    for change, option in (
+        (lambda: publish(mlflow, challenger), "--model fraud-scorer=models:/fraud-scorer/2"),
+        (lambda: running.client.apply([edited]), "--revision [0-9a-f]{8}"),
+    ):
+        before, answers = running.revision(), list[Document]()
+
+        def decided(answers: list[Document] = answers) -> None:
+            answers.append(running.decide())
+
+        def awaits(decided: Callable[[], None] = decided) -> str:
+            decided()
+            status, reason, message = running.condition("DecisionGraph", "card-fraud")
+            return message if (status, reason) == ("Unknown", "AwaitingCertificate") else ""
+
+        change()
+        message = running.until(awaits)
+        command = re.search(f"pointsman (certify card-fraud {option});", message)
+        assert command is not None, message
+        assert message.startswith(f"revision {before[7:15]} goes on deciding with its certificates")
+        decided()
+        assert "1 certificates issued" in pointsman(f"{command[1]} {key}")[1]
+        running.until(lambda decided=decided, before=before: decided() or running.revision() != before)
+        decided()
+        running.ready()
+        assert {each["outcome"] for each in answers} == {"approve"}
+        revisions = [each["revision"] for each in answers]
+        assert revisions == sorted(revisions, key=[before, running.revision()].index), (
+            "it switched once, and never back"
+        )
+        assert set(revisions) == {before, running.revision()}
 
 
 def test_it_stops_everything_and_after_a_restart_serves_by_its_pins(tmp_path: Path) -> None:

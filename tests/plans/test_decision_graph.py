@@ -12,6 +12,7 @@ from pointsman.api.conditions import Condition, find
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.documents import load
 from pointsman.api.reasons import Reason
+from pointsman.certificates.awaiting import Awaiting
 from pointsman.certificates.report import BandReport
 from pointsman.graphs.compile import GraphProblem
 from pointsman.graphs.plan import NO_HOST, HostState, Need, Observed, Wanted, decide
@@ -193,6 +194,43 @@ def test_a_revision_that_the_host_refuses_asks_for_someone_and_the_old_one_decid
     assert decide(refused).host == "Switch", "it is tried again"
     other = but(wanted=WANTS_NEW, host=host(refused="sha256:" + "c" * 64))
     assert said(other) == ("True", "Ready"), "what was refused before does not count"
+
+
+AWAITS = Awaiting(
+    revision=NEW,
+    bands=(BandReport(band="approve", reason=Reason.ScorerChanged, message='changed since: model of node "boosted"'),),
+    models=("fraud-scorer",),
+)
+MOVED = replace(
+    WANTS_NEW, models={"fraud-scorer": "models:/fraud-scorer/2", "card-sequence": "models:/card-sequence/1"}
+)
+
+
+def test_a_revision_that_waits_for_certificates_is_said_with_the_command_that_certifies_it() -> None:
+    waiting = but(wanted=MOVED, host=host(awaits=AWAITS))
+    assert decide(waiting).host is None, "the host switches by itself"
+    assert said(waiting) == ("Unknown", "AwaitingCertificate")
+    assert condition(waiting).message == (
+        'revision aaaaaaaa goes on deciding with its certificates until revision bbbbbbbb has them: band "approve": changed '
+        'since: model of node "boosted": pointsman certify card-fraud --model fraud-scorer=models:/fraud-scorer/2; to take it '
+        "over without, and have people decide these items: onMissingCertificates: Review"
+    )
+    assert decide(waiting).told.fields["revision"] == OLD
+    edited = but(wanted=MOVED, host=host(awaits=AWAITS.model_copy(update={"models": ()})))
+    assert ": pointsman certify card-fraud --revision bbbbbbbb;" in condition(edited).message
+
+
+def test_a_host_is_told_when_the_revision_that_waits_is_wanted_no_more() -> None:
+    assert decide(but(host=host(awaits=AWAITS))).host == "Switch"
+    assert said(but(host=host(awaits=AWAITS))) == ("True", "Ready")
+    third = replace(WANTS_NEW, revision="sha256:" + "c" * 64)
+    assert decide(but(wanted=third, host=host(awaits=AWAITS))).host == "Switch"
+    assert said(but(wanted=third, host=host(awaits=AWAITS)), "Rollout") == ("True", "SwitchingRevision")
+
+
+def test_what_a_host_that_stands_by_waits_for_is_said_too() -> None:
+    beside = host(shape=WANTS_RAY.shape, revision=NEW, awaits=AWAITS)
+    assert said(but(wanted=WANTS_RAY, beside=beside)) == ("Unknown", "AwaitingCertificate")
 
 
 @pytest.mark.parametrize(

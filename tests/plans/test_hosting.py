@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pointsman.certificates.awaiting import Awaiting
 from pointsman.graphs.hosting import Hosting, Observed, decide
 from pointsman.graphs.plan import HostState, Wanted
 
@@ -53,10 +54,11 @@ def test_nothing_is_touched_while_something_is_missing_or_wrong() -> None:
 BESIDE = {"wanted": wanted(B, R2)}
 
 
-def test_another_shape_stands_by_until_it_has_answered_with_the_newest_revision() -> None:
+def test_another_shape_stands_by_until_it_has_answered_with_the_newest_revision_and_awaits_no_certificate() -> None:
     first = decided(**BESIDE)
     assert (first.run, first.kept, first.serves) == ({B: True}, {A}, A)
-    for beside in (host(B, R2, answering=False), host(B, R1)):
+    awaits = Awaiting(revision=R2, bands=())
+    for beside in (host(B, R2, answering=False), host(B, R1), host(B, R2, awaits=awaits)):
         assert decided(**BESIDE, hosts={A: host(A), B: beside}).serves == A
 
 

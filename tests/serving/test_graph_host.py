@@ -28,7 +28,7 @@ from pointsman.graphs.resolve import ResolvedGraph, resolve
 from pointsman.library import load
 from pointsman.store.database import connect
 from pointsman.store.migrate import migrate
-from pointsman_serving.graph import host as hosting
+from pointsman_serving.graph import following
 from pointsman_serving.graph.config import HostConfig
 from pointsman_serving.graph.host import GraphHost, Overloaded
 from pointsman_serving.graph.revision import RevisionRefused
@@ -139,27 +139,137 @@ def test_a_host_that_decides_tells_how_much_was_automatic_and_how_far_its_views_
     run(test)
 
 
-def test_a_host_says_which_bands_are_certified_and_a_new_score_ends_it(
-    config, resolved, database_url, owner_url
+def approves(host: GraphHost) -> BandReport | None:
+    return next((each for each in host.readiness().bands if each.band == "approve"), None)
+
+
+def with_another_score(resolved: ResolvedGraph, **fields: object) -> ResolvedGraph:
+    return with_spec(resolved, score=resolved.graph.spec.score.replace("0.7", "0.71"), **fields)
+
+
+@pytest.fixture
+def required(resolved: ResolvedGraph) -> ResolvedGraph:
+    return with_spec(resolved, certificates="Required")
+
+
+@pytest.fixture
+def certify_approval(database_url: str, owner_url: str) -> Callable[[ResolvedGraph], Awaitable[None]]:
+    return lambda of: asyncio.to_thread(certified, of, database_url, owner_url)
+
+
+def test_a_host_says_which_bands_are_certified_and_a_score_that_is_taken_over_without_certificates_ends_it(
+    config, required, certify_approval
 ) -> None:
-    required = with_spec(resolved, certificates="Required")
-    edited = with_spec(required, score=required.graph.spec.score.replace("0.7", "0.71"))
-
-    def approves(host: GraphHost) -> BandReport | None:
-        return next((each for each in host.readiness().bands if each.band == "approve"), None)
-
     async def test() -> None:
         async with hosts(config("a", wants=required)) as (host,):
             await until(lambda: approves(host) is not None)
             assert approves(host).reason == "NoLiveCertificate"
             assert (await decided(host))[0]["outcome"] == "review"
-            await asyncio.to_thread(certified, required, database_url, owner_url)
+            await certify_approval(required)
             await until(lambda: approves(host).live)
             assert (await decided(host))[0]["outcome"] == "approve"
-            await host.switch(edited)
+            await host.switch(with_another_score(required, on_missing_certificates="Review"))
             assert (await decided(host))[0]["outcome"] == "review"
             await until(lambda: approves(host).reason == "ScorerChanged")
             assert approves(host).message.endswith("changed since: score expression")
+
+    run(test)
+
+
+def test_a_revision_without_the_certificates_of_the_one_that_serves_waits_for_them_and_then_takes_over_by_itself(
+    config, required, certify_approval
+) -> None:
+    edited = with_another_score(required)
+
+    async def test() -> None:
+        async with hosts(config("a", wants=required)) as (host,):
+            await certify_approval(required)
+            await until(lambda: approves(host) is not None and approves(host).live)
+            host.follow(config("a", wants=edited))
+            await until(lambda: host.readiness().awaits is not None)
+            awaits = host.readiness().awaits
+            assert (awaits.revision, [each.band for each in awaits.bands]) == (edited.revision, ["approve"])
+            assert awaits.bands[0].message.endswith("changed since: score expression")
+            assert await host.switch(edited) == required.revision
+            answers = await decided(host, 3)
+            assert {(each["outcome"], each["revision"]) for each in answers} == {("approve", required.revision)}
+
+            await certify_approval(edited)
+            answers = []
+            while host.readiness().revision == required.revision:
+                answers += await decided(host)
+            answers += await decided(host)
+            assert {each["outcome"] for each in answers} == {"approve"}
+            assert answers[-1]["revision"] == edited.revision
+            assert host.readiness().awaits is None
+
+    run(test)
+
+
+def test_one_that_waits_goes_back_to_waiting_after_a_start_and_what_served_serves(
+    config, required, certify_approval, database_url
+) -> None:
+    edited = with_another_score(required)
+
+    async def test() -> None:
+        async with hosts(config("a", wants=required)) as (host,):
+            await certify_approval(required)
+            await decided(host)
+        async with hosts(config("a", wants=edited)) as (host,):
+            assert (host.readiness().revision, host.readiness().awaits.revision) == (required.revision, edited.revision)
+            host.follow(config("a", wants=edited))
+            assert (await decided(host))[0]["outcome"] == "approve"
+            with connect(database_url) as connection:
+                what = {
+                    "segment": None,
+                    "certificate_id": None,
+                    "author": "monitor",
+                    "comment": "",
+                    "now": datetime.now(UTC),
+                }
+                certificate_store.demote(connection, required.graph_uid, "approve", **what)
+            await until(lambda: host.readiness().revision == edited.revision)  # nothing was automatic any more
+            assert host.readiness().awaits is None
+
+    run(test)
+
+
+def test_nothing_waits_for_a_revision_that_can_be_loaded_no_more(
+    config, required, certify_approval, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    node, model = next(iter(required.models.items()))
+    shutil.copytree(model.folder, folder)
+    models = {**required.models, node: model.model_copy(update={"folder": str(folder)})}
+
+    async def test() -> None:
+        async with hosts(config("a", wants=required.model_copy(update={"models": models}))) as (host,):
+            await certify_approval(required)
+            await decided(host)
+        shutil.rmtree(folder)
+        edited = with_another_score(required)
+        async with hosts(config("a", wants=edited)) as (host,):
+            assert (host.readiness().revision, host.readiness().awaits) == (edited.revision, None)
+            assert (await decided(host))[0]["outcome"] == "review"
+
+    run(test)
+
+
+def test_a_host_that_stands_by_says_that_what_it_has_waits_beside_what_serves(
+    config, required, certify_approval
+) -> None:
+    edited = with_another_score(required)
+
+    async def test() -> None:
+        async with hosts(config("a", wants=required)) as (a,):
+            await certify_approval(required)
+            await decided(a)
+            async with hosts(config("b", wants=edited, standby=True)) as (b,):
+                ready = b.readiness()
+                assert (ready.ready, ready.revision, ready.awaits.revision) == (True, edited.revision, edited.revision)
+                await certify_approval(edited)
+                await until(lambda: b.readiness().awaits is None)
+                assert (await decided(b))[0]["outcome"] == "approve"
 
     run(test)
 
@@ -286,7 +396,7 @@ def test_a_revision_is_switched_to_while_decisions_go_on(config, resolved: Resol
 def test_a_revision_that_cannot_be_loaded_is_refused_and_tried_again(
     config, resolved: ResolvedGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hosting, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(following, "RETRY_SECONDS", 0.05)
     wanted = unloadable(resolved, tmp_path / "model")
 
     async def test() -> None:

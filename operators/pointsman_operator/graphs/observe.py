@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pointsman.api.conditions import READY, Condition, from_dicts
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.reasons import Reason
+from pointsman.certificates.awaiting import Awaiting
 from pointsman.certificates.report import BandReport
 from pointsman.deployments.plan import Unresolved
 from pointsman.graphs import pod
@@ -20,6 +21,7 @@ from pointsman.graphs.references import Placement
 from pointsman.graphs.resolve import ResolvedModel
 from pointsman.ingest.report import SourceReport
 from pointsman.planning import Told
+from pointsman.registry.port import lasting
 from pointsman_operator import names
 from pointsman_operator.causes.cause import Cause, condition, last_line
 from pointsman_operator.causes.containers import PodSeen
@@ -69,6 +71,13 @@ def model(seen: SeenNamespace, deployment: str, placement: Placement) -> Resolve
         revision=pinned.revision if remote else None,
         source=pinned.source if pinned.source.startswith(REGISTERED) else None,
     )
+
+
+def references(seen: SeenNamespace) -> dict[str, str]:
+    """By ModelDeployment, the reference that goes on meaning what serves of it."""
+    pins = {str(raw["metadata"]["name"]): served(raw.get("status") or {}) for raw in seen.deployments}
+    found = {name: lasting(pin.uri, pin.version) for name, pin in pins.items() if pin is not None}
+    return {name: reference for name, reference in found.items() if reference is not None}
 
 
 def accepted(graph: DecisionGraph, seen: SeenNamespace) -> Unresolved | None:
@@ -222,6 +231,7 @@ def _heard(state: HostState, answer: Answer, *, known: Any) -> HostState:
         bands=tuple(band for each in body.get("bands") or () if (band := _told(BandReport, each)) is not None),
         automatic_percent=_activity(body).automatic_percent,
         reviews=_activity(body).reviews,
+        awaits=_told(Awaiting, body.get("awaits")),
     )
 
 

@@ -315,6 +315,12 @@ class DecisionGraphSpec(Block):
         description="Required: an automatic band without a live certificate goes to review. NotRequired: bands act "
         "on their thresholds alone, and every status and report says so. Default Required.",
     )
+    on_missing_certificates: Literal["Wait", "Review"] | None = Field(
+        default=None,
+        description="What a changed graph or a moved model does whose bands have no live certificate while those that serve "
+        "have one. Wait: what serves goes on until they are certified. Review: it takes over at once, and the items of these "
+        "bands go to people. Default Wait.",
+    )
     bands: KeyedList[Band] = Field(
         min_length=1, max_length=16, description="What follows from the score; the bands are disjoint and complete."
     )

@@ -91,6 +91,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "BandsNotComplete": "Move a bound or add a band, so that each score lies in one.",
         "CertificatesNotRequired": "Nothing, while you answer for the thresholds yourself; else certificates: Required.",
         "CertificatesLive": NOTHING,
+        "AwaitingCertificate": "Run the command that the message names, and it takes over by itself; or go back, or write "
+        "onMissingCertificates: Review.",
         "ApprovalLoosened": "Ask in the action for at least the approval that its ActionTarget demands.",
         "CodeNotFound": "Put the wheel where the message says, or correct the digest in spec.code.",
         "HostStarting": "Wait; where it lasts for minutes, read the last lines of the host's log.",

@@ -119,6 +119,10 @@ class Reason(StrEnum):
     BandsNotComplete = "BandsNotComplete", "A score exists that no band claims."
     CertificatesNotRequired = "CertificatesNotRequired", "Bands act on their thresholds alone, without certificates."
     CertificatesLive = "CertificatesLive", "Every automatic band has a live certificate."
+    AwaitingCertificate = (
+        "AwaitingCertificate",
+        "A new revision waits until its bands are certified, and the one that serves goes on with its certificates.",
+    )
     ApprovalLoosened = "ApprovalLoosened", "An action asks for less approval than its target demands."
     CodeNotFound = (
         "CodeNotFound",

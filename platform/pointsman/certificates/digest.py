@@ -65,7 +65,7 @@ def scorer(resolved: ResolvedGraph) -> Scorer:
             parts[f'view "{view.name}"'] = _digest(view.version)
             used |= {view.entity, view.time, *view.fields}
         if node.name in resolved.models:
-            parts[f'model of node "{node.name}"'] = _digest(resolved.models[node.name].digest)
+            parts[model_part(node.name)] = _digest(resolved.models[node.name].digest)
         if node.python is not None and spec.code is not None:
             parts["code"] = _digest(spec.code.digest)
     for each in stream.spec.contract.fields:
@@ -75,6 +75,11 @@ def scorer(resolved: ResolvedGraph) -> Scorer:
     label = spec.label
     definition = None if label is None else [label.name, label.matures_after.microseconds]
     return Scorer(parts=parts, label=orjson.dumps(definition).decode())
+
+
+def model_part(node: str) -> str:
+    """What the part of a scorer is called that is a node's model."""
+    return f'model of node "{node}"'
 
 
 def scorer_of_band(resolved: ResolvedGraph, name: str) -> ScorerDigest:

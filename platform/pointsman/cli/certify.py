@@ -58,6 +58,12 @@ def certify(
             metavar="DEPLOYMENT=URI",
         ),
     ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            help="Certify a revision that waits for certificates: recorded decisions are scored anew.", metavar="DIGEST"
+        ),
+    ] = None,
     choose: Annotated[
         bool,
         typer.Option(
@@ -109,16 +115,19 @@ def certify(
         raise Failure(f'"{graph}" is a folder: it has neither decisions nor labels', hint=hint, code=Exit.USAGE)
     if events is not None and labels is None:
         raise Failure("--events needs --labels FILE: what the events were in truth", code=Exit.USAGE)
-    if folder is not None and model is not None:
-        raise Failure("--model scores recorded decisions anew, and a folder has none", code=Exit.USAGE)
+    if folder is not None and (model or revision) is not None:
+        what = "--model" if model is not None else "--revision"
+        raise Failure(f"{what} scores recorded decisions anew, and a folder has none", code=Exit.USAGE)
     if (review_minutes is None) is not (review_hours is None):
         raise Failure("--review-minutes and --review-hours say together how many items people can see", code=Exit.USAGE)
     wanted = Wanted(
         missed=missed_cost, stopped=stopped_cost, review=review_cost, minutes=review_minutes, hours=review_hours
     )
     try:
-        joined, resolved = _joined(graph, folder, labels, events, segment, smallest_propensity, model)
-        choice, outcomes = _outcomes(joined, resolved, folder, wanted if choose else None, model)
+        joined, resolved = _joined(graph, folder, labels, events, segment, smallest_propensity, model, revision)
+        choice, outcomes = _outcomes(
+            joined, resolved, folder, wanted if choose else None, other=(model or revision) is not None
+        )
         signed = [] if dry_run else _signed(outcomes, joined, resolved, valid_for, key, issuer)
         if signed and folder is not None:
             write_certificates(folder / "certificates", signed)
@@ -142,6 +151,7 @@ def _joined(
     segment: str | None,
     smallest_propensity: float | None,
     model: str | None,
+    revision: str | None,
 ) -> tuple[Joined, ResolvedGraph]:
     from pointsman import certifying
     from pointsman.library import load, open_resolved
@@ -153,11 +163,13 @@ def _joined(
         return certifying.of_events(library, certifying.read_events(events), found, **how), library.graph.resolved
     with store() as connection:
         resolved = certifying.serving(connection, graph)
+        if revision is not None:
+            resolved = certifying.recorded(connection, resolved, revision)
         if model is not None:
             resolved = _with_model(resolved, model)
         if events is not None and found is not None:
             return certifying.of_events(open_resolved(resolved), certifying.read_events(events), found, **how), resolved
-        other = model is not None
+        other = (model or revision) is not None
         if found is None:
             now = datetime.now(UTC)
             joined = certifying.known_to_the_store(connection, resolved, now, segment=segment, any_model=other)
@@ -188,7 +200,7 @@ def _with_model(resolved: ResolvedGraph, model: str) -> ResolvedGraph:
 
 
 def _outcomes(
-    joined: Joined, resolved: ResolvedGraph, folder: Path | None, wanted: Wanted | None, model: str | None
+    joined: Joined, resolved: ResolvedGraph, folder: Path | None, wanted: Wanted | None, *, other: bool
 ) -> tuple[Choice | None, list[Outcome]]:
     from pointsman.certificates.certify import certify as test
     from pointsman.certificates.promise import promises
@@ -205,8 +217,8 @@ def _outcomes(
     if folder is not None:
         return choose_and_certify(None, resolved, joined, bands, wanted)
     with store() as connection:
-        other = None if model is None else open_resolved(resolved)
-        return choose_and_certify(connection, resolved, joined, bands, wanted, other=other)
+        library = open_resolved(resolved) if other else None
+        return choose_and_certify(connection, resolved, joined, bands, wanted, other=library)
 
 
 def _signed(

@@ -17,6 +17,7 @@ import psycopg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from psycopg.rows import TupleRow
 
+from pointsman.certificates.awaiting import Awaiting, Certified, awaited
 from pointsman.certificates.document import SignedCertificate, key_id
 from pointsman.certificates.promise import Promised, promises
 from pointsman.certificates.standing import Demotion, Known, Standing, stand
@@ -234,6 +235,26 @@ class CertificateReader:
         if standing is None or news or expired:
             standing = self._standing = stand(self._promises, self._known, now)
         return standing
+
+    def certified(self, connection: Connection, resolved: ResolvedGraph, now: datetime) -> Certified:
+        """The revision with what is live for it; asks and raises as `read` does."""
+        standing = self.read(connection, resolved, now)
+        return Certified(resolved=resolved, promises=self._promises, standing=standing)
+
+
+class Gate:
+    """Whether a revision of a graph takes over from the one that serves, as the store stands, at most `READ_SECONDS` ago."""
+
+    def __init__(self, graph_uid: UUID) -> None:
+        self._serving, self._candidate = CertificateReader(graph_uid), CertificateReader(graph_uid)
+
+    def awaited(
+        self, connection: Connection, serving: ResolvedGraph, candidate: ResolvedGraph, now: datetime
+    ) -> Awaiting | None:
+        """What the candidate waits for; None where it takes over at once. Raises psycopg.OperationalError."""
+        return awaited(
+            self._serving.certified(connection, serving, now), self._candidate.certified(connection, candidate, now)
+        )
 
 
 def _body(signed: SignedCertificate) -> bytes:

@@ -1,7 +1,8 @@
 """Decides which hosts of a graph run on a cluster, which one decides, and how another takes over without loss. Pure.
 
 A host of another shape is brought up as a standby beside the one that decides. Decisions move to it once it has answered its
-probe decision; the one before stays a while for what is under way there. At no time do two take the graph from each other.
+probe decision, and awaits no certificate that the one before has; that one stays a while for what is under way there. At no
+time do two take the graph from each other.
 """
 
 from __future__ import annotations
@@ -76,6 +77,6 @@ def decide(observed: Observed, now: datetime, *, drain: timedelta) -> Hosting:
 def _takes_over(observed: Observed, wanted: Wanted, serving: str) -> bool:
     """Whether the host of the wanted shape decides from now on: it can, or the one before cannot."""
     before, after = observed.hosts[serving], observed.hosts.get(wanted.shape)
-    if after is not None and after.answering and after.revision == wanted.revision:
+    if after is not None and after.answering and after.revision == wanted.revision and after.awaits is None:
         return True
     return wanted.can_start and (before.failing or not observed.has_decided)

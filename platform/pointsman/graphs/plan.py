@@ -7,12 +7,13 @@ there. A host that runs goes on with its revision, whatever becomes of what the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pointsman.api.conditions import Condition, Status
 from pointsman.api.decision_graph import REVIEW, DecisionGraph
 from pointsman.api.reasons import Reason
+from pointsman.certificates.awaiting import Awaiting
 from pointsman.certificates.report import BandReport
 from pointsman.graphs.compile import GraphProblem, not_honoured
 from pointsman.planning import Told, judge, set_aside
@@ -41,6 +42,8 @@ class Wanted:
     revision: str
     shape: str
     can_start: bool
+    models: Mapping[str, str] = field(default_factory=dict)
+    """By ModelDeployment, the reference that means what serves of it, for good"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,8 @@ class HostState:
 
     `refused` is the revision that it would not take over, `cause` why it does not answer, or would not, `reason` what of
     the catalogue that is, where it is known. `bands` is what it says of its bands' certificates, `automatic_percent` of the
-    share of its decisions of late that were automatic, `reviews` why people do not keep up.
+    share of its decisions of late that were automatic, `reviews` why people do not keep up, `awaits` of a revision that it
+    takes over once that is certified.
     """
 
     running: bool
@@ -65,6 +69,7 @@ class HostState:
     bands: tuple[BandReport, ...] = ()
     automatic_percent: int | None = None
     reviews: Reason | None = None
+    awaits: Awaiting | None = None
 
 
 NO_HOST = HostState(running=False, answering=False)
@@ -154,9 +159,9 @@ def what_becomes_of_the_host(observed: Observed) -> Literal["Start", "Restart", 
     if host.shape != wanted.shape:
         return "Restart" if wanted.can_start else None
     if host.revision == wanted.revision:
-        return None
+        return None if host.awaits is None else "Switch"  # it is told that another is wanted no more
     if host.answering:
-        return "Switch"
+        return None if _waiting(host, wanted) else "Switch"
     hopeless = host.failing or host.generation != observed.generation  # else it is let finish, and switches then
     return "Restart" if hopeless and wanted.can_start else None
 
@@ -218,6 +223,9 @@ def the_newest_revision_takes_over(observed: Observed) -> Condition | None:
     if host.revision == wanted.revision:
         return None
     old, new = _short(host.revision), _short(wanted.revision)
+    waiting = _waiting(host, wanted)
+    if waiting is not None:
+        return _it_awaits_certificates(observed, waiting)
     if host.refused == wanted.revision:
         message = f"revision {old} goes on deciding, the host does not take over revision {new}: {host.cause}"
         return _condition("Rollout", "False", Reason.HostFailed, message)
@@ -226,8 +234,32 @@ def the_newest_revision_takes_over(observed: Observed) -> Condition | None:
     return _condition("Rollout", "True" if same_spec else "Unknown", Reason.SwitchingRevision, message)
 
 
+def _it_awaits_certificates(observed: Observed, awaits: Awaiting) -> Condition:
+    old, new = _short(observed.host.revision or ""), _short(awaits.revision)
+    bands = "; ".join(f"band {each.name}: {each.message}" for each in awaits.bands)
+    models = {} if observed.wanted is None else observed.wanted.models
+    command = f"pointsman certify {observed.graph.name} {_of_models(awaits, models) or f'--revision {new}'}"
+    message = (
+        f"revision {old} goes on deciding with its certificates until revision {new} has them: {bands}: {command}; to take "
+        "it over without, and have people decide these items: onMissingCertificates: Review"
+    )
+    return _condition("Rollout", "Unknown", Reason.AwaitingCertificate, message)
+
+
+def _of_models(awaits: Awaiting, references: Mapping[str, str]) -> str:
+    """The option of `certify` that means the models of a revision that is otherwise as the one that serves."""
+    named = [f"--model {each}={references[each]}" for each in awaits.models if each in references]
+    return named[0] if len(named) == len(awaits.models) == 1 else ""
+
+
+def _waiting(host: HostState, wanted: Wanted) -> Awaiting | None:
+    return host.awaits if host.awaits is not None and host.awaits.revision == wanted.revision else None
+
+
 def _the_host_beside_takes_over(observed: Observed, beside: HostState) -> Condition:
     old = _short(observed.host.revision or "")
+    if beside.awaits is not None and beside.answering:
+        return _it_awaits_certificates(observed, beside.awaits)
     if beside.failing:
         message = f"revision {old} goes on deciding, the host that is to follow does not: {beside.cause}"
         return _condition("Rollout", "False", beside.reason or Reason.HostFailed, message)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Any
 from urllib.parse import urlsplit
 
 from pointsman.api.decision_graph import DecisionGraph
@@ -83,9 +84,13 @@ class GraphHosts:
         url = world.graph_url(self._ports, name)
         return Route(graph=name, ingress=urlsplit(url).netloc, replica=self._probes.host(url).listens)
 
-    def in_use(self) -> dict[str, list[Pinned]]:
-        """By deployment, what the hosts serve with, and what they are about to switch to."""
+    def in_use(self, applied: Applied) -> dict[str, list[Pinned]]:
+        """By deployment, what the hosts serve with, as the statuses say too, and what they are about to switch to."""
         used = dict[str, list[Pinned]]()
+        for name in applied.graphs:
+            for model in (applied.status("DecisionGraph", name).get("models") or {}).values():
+                pinned = Pinned(uri="", version=model["version"], digest=model["digest"])
+                used.setdefault(model["deployment"], []).append(pinned)
         for resolved in (*self._resolved.values(), *self._switches.under_way()):
             for model in resolved.models.values():
                 pinned = Pinned(uri="", version=model.version, digest=model.digest)
@@ -131,11 +136,17 @@ class GraphHosts:
                 spec = world.graph_spec(self._home, self._ports, self._resolved[name].graph, self._starts[name])
                 specs[spec.name] = spec
             own = f"{world.graph_url(self._ports, name)}/decisions" if decided.told.fields["url"] else None
-            fields = {**decided.told.fields, "address": own}
+            models = self._serving_models(name, applied.status("DecisionGraph", name))
+            fields = {**decided.told.fields, "address": own, "models": models}
             statuses["DecisionGraph", name] = Told(conditions=decided.told.conditions, fields=fields)
         return Part(processes=specs, told=statuses)
 
     # observe
+
+    def _serving_models(self, name: str, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the nodes decide with; while nobody answers, what they decided with last."""
+        answer = self._probes.host(world.graph_url(self._ports, name))
+        return (answer.models if answer.revision is not None else status.get("models")) or None
 
     def _note_switch(self, name: str, wanted: ResolvedGraph | None) -> None:
         """A host that has switched starts with the new revision from now on, should it have to start again."""
@@ -178,6 +189,7 @@ class GraphHosts:
             bands=answer.bands,
             automatic_percent=answer.activity.automatic_percent,
             reviews=answer.activity.reviews,
+            awaits=answer.awaits,
         )
 
     def _wanted(self, graph: DecisionGraph, resolved: ResolvedGraph | None) -> Wanted | None:
@@ -188,6 +200,7 @@ class GraphHosts:
             revision=resolved.revision,
             shape=world.graph_shape(graph, resolved.stream.metadata.uid),
             can_start=remote <= self._models.answering,
+            models=self._models.references(),
         )
 
     def _model(self, deployment: str, placement: Placement) -> ResolvedModel | None:

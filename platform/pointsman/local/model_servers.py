@@ -20,6 +20,7 @@ from pointsman.local.ports import Ports
 from pointsman.local.processes import Observed, ProcessSpec, Restart, State
 from pointsman.local.registry_watch import RegistryWatch
 from pointsman.planning import Told
+from pointsman.registry.port import lasting
 
 
 class ModelServers:
@@ -90,6 +91,11 @@ class ModelServers:
         self.answering = frozenset(answering)
         self._wanted = {name: spec for name, spec in specs.items() if spec.restart is not Restart.ON_FAILURE}
         return Part(processes=specs, told=told)
+
+    def references(self) -> dict[str, str]:
+        """By deployment, the reference that goes on meaning what serves."""
+        found = {name: lasting(pinned.uri, pinned.version) for name, pinned in self.serving.items()}
+        return {name: reference for name, reference in found.items() if reference is not None}
 
     def url(self, name: str, pinned: Pinned) -> str:
         """Where a revision answers Open Inference Protocol over HTTP."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Set
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx2
 from pydantic import ValidationError
 
 from pointsman.actions.report import Report, TargetReport
+from pointsman.certificates.awaiting import Awaiting
 from pointsman.certificates.report import BandReport
 from pointsman.graphs.activity import QUIET, Activity
 from pointsman.ingest.report import SourceReport
@@ -38,6 +40,10 @@ class HostAnswer:
     """how its bands stand to their certificates"""
     activity: Activity = QUIET
     """what it says of its decisions"""
+    awaits: Awaiting | None = None
+    """which revision it takes over once that is certified"""
+    models: Mapping[str, Any] = field(default_factory=dict)
+    """what its nodes decide with: by node, the ModelDeployment and its version's digest"""
 
 
 class Probes:
@@ -56,7 +62,7 @@ class Probes:
 
     def believe(self, url: str, revision: str) -> None:
         """What a host has said otherwise, until it is asked again."""
-        self._hosts[url] = replace(self.host(url), revision=revision, cause="")
+        self._hosts[url] = replace(self.host(url), revision=revision, cause="", awaits=None)
 
     def target(self, name: str) -> TargetReport | None:
         """What the dispatcher has told of a target; it stands while the dispatcher is away."""
@@ -100,6 +106,8 @@ class Probes:
                     source=_source(body.get("source")),
                     bands=tuple(map(BandReport.model_validate, body.get("bands", ()))),
                     activity=Activity.model_validate(body.get("activity", {})),
+                    awaits=_awaits(body.get("awaits")),
+                    models=body.get("models") or {},
                 )
             return HostAnswer(cause=str(body.get("message", "")))
         except (httpx2.HTTPError, ValueError, KeyError, AttributeError):
@@ -115,6 +123,10 @@ class Probes:
                     self._targets = told
                     self._changed()
             await asyncio.sleep(max(0.0, AGAIN_SECONDS - (time.monotonic() - began)))
+
+
+def _awaits(said: object) -> Awaiting | None:
+    return None if said is None else Awaiting.model_validate(said)
 
 
 def _source(said: object) -> SourceReport | None:

@@ -74,7 +74,7 @@ class Reconciler:
         )
         companions = self._companions.decide(applied, seen)
         targets = self._targets.decide(applied, seen)
-        models = self._models.decide(applied, seen, self._graphs.in_use(), now=now)
+        models = self._models.decide(applied, seen, self._graphs.in_use(applied), now=now)
         await self._graphs.prepare()
         told = {**definitions, **targets.told, **models.told}
         graphs = self._graphs.decide(applied, seen, told)

@@ -1,4 +1,5 @@
-"""Moves hosts to a new revision: one question at a time to each, beside the reconcile. A host that refuses goes on as it was."""
+"""Moves hosts to a new revision: one question at a time to each, beside the reconcile. A host that refuses goes on as it was,
+and one that waits for certificates switches by itself."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 LOADING_SECONDS = 120.0
 """How long a host may take to load a revision."""
 AGAIN_SECONDS = 10.0
-"""Between two attempts at a revision that was refused."""
+"""Between two attempts at a revision that was not taken over at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,6 @@ class Refusal:
 
     revision: str
     cause: str
-    at: float
 
 
 class Switches:
@@ -38,12 +38,14 @@ class Switches:
         self._under_way = dict[str, tuple[ResolvedGraph, asyncio.Task[None]]]()
         self._done = dict[str, ResolvedGraph]()
         self._refused = dict[str, Refusal]()
+        self._postponed = dict[str, tuple[str, float]]()
+        """By graph, the revision that was not taken over, and when it was asked for"""
 
     def begin(self, graph: str, resolved: ResolvedGraph, *, url: str, token: str) -> None:
-        """Ask the host, unless it is being asked, or has refused this revision a moment ago."""
-        refused = self._refused.get(graph)
-        early = refused is not None and refused.revision == resolved.revision
-        if graph in self._under_way or (early and refused and self._clock() - refused.at < AGAIN_SECONDS):
+        """Ask the host, unless it is being asked, or did not take this revision over a moment ago."""
+        revision, at = self._postponed.get(graph, ("", 0.0))
+        early = revision == resolved.revision and self._clock() - at < AGAIN_SECONDS
+        if graph in self._under_way or early:
             return
         task = asyncio.create_task(self._switch(graph, resolved, url, token), name=f"switch {graph}")
         self._under_way[graph] = (resolved, task)
@@ -66,6 +68,7 @@ class Switches:
             self._under_way.pop(graph)[1].cancel()
         self._done.pop(graph, None)
         self._refused.pop(graph, None)
+        self._postponed.pop(graph, None)
 
     async def close(self) -> None:
         """Ask nothing any more."""
@@ -76,28 +79,31 @@ class Switches:
         await self._client.aclose()
 
     async def _switch(self, graph: str, resolved: ResolvedGraph, url: str, token: str) -> None:
-        cause = await self._asked(resolved, url, token)
+        taken, cause = await self._asked(resolved, url, token)
         del self._under_way[graph]
-        if cause is None:
+        self._refused.pop(graph, None)
+        if taken:
             self._done[graph] = resolved
-            self._refused.pop(graph, None)
+            self._postponed.pop(graph, None)
             log.info("switched", graph=graph, revision=resolved.revision)
         else:
-            self._refused[graph] = Refusal(revision=resolved.revision, cause=cause, at=self._clock())
+            self._postponed[graph] = (resolved.revision, self._clock())
+        if cause:
+            self._refused[graph] = Refusal(revision=resolved.revision, cause=cause)
             log.warning("a host did not switch", graph=graph, revision=resolved.revision, cause=cause)
         self._changed()
 
-    async def _asked(self, resolved: ResolvedGraph, url: str, token: str) -> str | None:
-        """None where the host has taken it over, else why not."""
+    async def _asked(self, resolved: ResolvedGraph, url: str, token: str) -> tuple[bool, str]:
+        """Whether the host has taken it over, and why it refused. Where it waits with it, it says itself for what."""
         try:
             answer = await self._client.put(
                 f"{url}/-/revision", content=resolved.to_json(), headers={"authorization": f"Bearer {token}"}
             )
         except httpx2.HTTPError as error:
-            return str(error) or type(error).__name__
-        if answer.status_code == 200:
-            return None
+            return False, str(error) or type(error).__name__
+        if answer.is_success:
+            return answer.status_code == 200, ""
         try:
-            return str(answer.json()["error"])
+            return False, str(answer.json()["error"])
         except (ValueError, KeyError, TypeError):
-            return f"HTTP {answer.status_code}"
+            return False, f"HTTP {answer.status_code}"

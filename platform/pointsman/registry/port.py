@@ -73,6 +73,14 @@ class ModelUri:
         return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.version}"
 
 
+def lasting(uri: str, version: str) -> str | None:
+    """The reference to this version, wherever an alias moves to; None where nothing in a registry was referred to."""
+    try:
+        return str(ModelUri(name=ModelUri.parse(uri).name, version=version))
+    except InvalidModelUri:
+        return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResolvedModel:
     """What a reference meant at the moment of asking. `alias` is None where the reference named the version."""

@@ -4,7 +4,7 @@ POST /decisions         one event, {"events": […]}, a list, or NDJSON. One eve
                         deadline; many are a stream. `Prefer: return=minimal` asks for counts alone. An API key with
                         the permission to decide is asked for where the configuration says so.
 POST /-/history         events that warm up features and are not decided (bearer token)
-PUT  /-/revision        a resolved graph to switch to (bearer token)
+PUT  /-/revision        a resolved graph to switch to (bearer token): 200 where it decides, 202 where it waits
 GET  /-/ready, /-/stats, and /-/metrics for Prometheus
 """
 
@@ -133,7 +133,8 @@ class GraphApp:
         self._authorise(scope)
         try:
             resolved = ResolvedGraph.model_validate_json(await _body(scope, receive))
-            return 200, {"revision": await self._host.switch(resolved)}
+            serves = await self._host.switch(resolved)
+            return (200 if serves == resolved.revision else 202), {"revision": serves}
         except ValidationError as error:
             raise Refused(422, f"not a resolved graph: {error.error_count()} problems") from error
         except RevisionRefused as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pointsman.certificates.awaiting import Awaiting
 from pointsman.certificates.report import BandReport
 from pointsman.decisions.engine import Engine
 from pointsman.graphs.activity import Activity
@@ -28,7 +29,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """Whether a decision would be made now, by which revision, and if not, why."""
+    """Whether a decision would be made now, by which revision, and if not, why; and what becomes of another revision."""
 
     ready: bool
     revision: str
@@ -37,6 +38,7 @@ class Readiness:
     standby: bool
     probed: bool
     refused: RevisionRefused | None
+    awaits: Awaiting | None
     models: Mapping[str, ResolvedModel]
     source: SourceReport | None
     bands: tuple[BandReport, ...]
@@ -44,7 +46,7 @@ class Readiness:
 
     def document(self) -> dict[str, Any]:
         """As it goes over the wire."""
-        refused = self.refused
+        refused, awaits = self.refused, self.awaits
         return {
             "ready": self.ready,
             "revision": self.revision,
@@ -53,6 +55,7 @@ class Readiness:
             "standby": self.standby,
             "probed": self.probed,
             "refused": None if refused is None else {"revision": refused.revision, "message": str(refused)},
+            "awaits": None if awaits is None else awaits.model_dump(mode="json", by_alias=True),
             "models": {
                 node: {"deployment": each.deployment, "version": each.version, "digest": each.digest}
                 for node, each in self.models.items()
@@ -73,6 +76,7 @@ class Moment:
     standing: Standing
     trouble: tuple[str, str] | None
     refused: RevisionRefused | None
+    awaits: Awaiting | None
     serves: ResolvedGraph
     prepared: Prepared | None
     engine: Engine | None
@@ -95,6 +99,7 @@ class Moment:
             standby=self.standing is Standing.STANDBY,
             probed=self.prepared is not None,
             refused=self.refused,
+            awaits=self.awaits,
             models=self.serves.models,
             source=self.source,
             bands=self.bands,
