@@ -65,7 +65,8 @@ class GraphLibrary:
 
     def certified(self, now: datetime | None = None) -> Standing:
         """Which bands have a live certificate, and why the others have none; `now` is by default this moment."""
-        return stand(self._promises, self._known, datetime.now(UTC) if now is None else now)
+        moment = datetime.now(UTC) if now is None else now
+        return stand(self._promises, self._known, moment, required=self.graph.certificates_required)
 
     def decide(self, frame: Any, *, lists: ListBook = NO_LISTS, now: datetime | None = None) -> Any:
         """Decide the rows of a pandas or polars frame, or of a list of dicts, in their order.

@@ -17,6 +17,14 @@ from pointsman.columns import Column, ColumnType, FieldType
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
+EVENT = {
+    "transaction_id": "t1",
+    "occurred_at": "2026-03-02T10:00:00Z",
+    "amount": "12.50",
+    "card_id": "c",
+    "terminal_id": "t",
+    "card_account": "a",
+}
 CARDS = Column(type=ColumnType(type=FieldType.STRING), values=np.array(["a", "b", "c"], dtype=object))
 
 
@@ -90,6 +98,18 @@ def test_a_demoted_band_does_not_act_and_says_why(of, certificate) -> None:
     assert standing.reports[0].message == "it was demoted by monitor: 4 of 700 audited items are wrong"
 
 
+def test_without_certificates_a_band_acts_until_it_is_demoted(of, certificate, change, open_library) -> None:
+    assert stand(of, Known(certificates=[certificate()]), NOW, required=False).reports == ()
+    known = Known(demotions=[demotion(segment="a")])
+    standing = stand(of, known, NOW, required=False)
+    assert standing.live == LiveBands(demoted=LiveBands(whole=frozenset({0})))
+    assert said(standing) == [(None, "BandDemoted")]
+    free = change(certificates="NotRequired")
+    assert open_library(free).decide([EVENT], now=NOW)[0]["outcome"] == "approve"
+    (answer,) = open_library(free, known).decide([EVENT], now=NOW)
+    assert (answer["outcome"], answer["reasons"]) == ("review", ["BandDemoted"])
+
+
 def test_the_last_certification_says_whether_a_band_is_by_segment(of, certificate) -> None:
     segments = [certificate(segment=by_card("a")), certificate(segment=by_card("b"), bound=0.5)]
     standing = stand(of, Known(certificates=[certificate(), *segments]), NOW)
@@ -119,17 +139,8 @@ def test_rows_are_covered_by_band_and_segment() -> None:
 
 
 def test_an_item_acts_only_where_its_certificate_is_live(required, open_library, certificate, change) -> None:
-    event = {
-        "transaction_id": "t1",
-        "occurred_at": "2026-03-02T10:00:00Z",
-        "amount": "12.50",
-        "card_id": "c",
-        "terminal_id": "t",
-        "card_account": "a",
-    }
-
     def decided(resolved, *certificates):
-        (answer,) = open_library(resolved, Known(certificates=certificates)).decide([event], now=NOW)
+        (answer,) = open_library(resolved, Known(certificates=certificates)).decide([EVENT], now=NOW)
         return answer["outcome"], answer["reasons"]
 
     assert decided(required, certificate()) == ("approve", [])

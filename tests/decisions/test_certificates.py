@@ -129,6 +129,17 @@ def test_a_band_acts_from_the_batch_after_its_certificate_and_no_more_when_it_is
     assert engine.bands()[0].message == "it was demoted by monitor: alarm"
 
 
+def test_a_demoted_band_sends_its_items_to_people_though_no_certificate_is_required(
+    engine, submit, event, connection, resolved, library, uid
+) -> None:
+    free = but(resolved, certificates="NotRequired")
+    engine.switch(compile_graph(free, library._ports), library._ports)
+    assert submit(engine, [event()])[0]["outcome"] == "approve"
+    demote(connection, uid)
+    assert submit(engine, [event()])[0]["reasons"] == ("BandDemoted",)
+    assert [each.reason.value for each in engine.bands()] == ["BandDemoted"]
+
+
 def test_a_revision_with_another_score_has_no_live_certificate(
     engine, submit, event, connection, resolved, library
 ) -> None:

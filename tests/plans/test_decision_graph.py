@@ -268,6 +268,14 @@ def certified(*bands: BandReport) -> Observed:
     return but(graph=DecisionGraph.model_validate(document), host=host(bands=bands))
 
 
+def test_a_demoted_band_is_said_though_no_certificate_is_required() -> None:
+    demoted = BandReport(band="approve", reason=Reason.BandDemoted, message="it was demoted by monitor: 4 of 700")
+    observed = but(host=host(bands=(demoted,)))
+    assert said(observed, "Certified") == ("False", "BandDemoted")
+    assert condition(observed, "Certified").message.startswith('band "approve": it was demoted by monitor: 4 of 700; ')
+    assert decide(observed).told.fields["bandSummary"].startswith("approve: demoted to review, ")
+
+
 LIVE = BandReport(band="approve", reason=Reason.CertificatesLive, message="error at most 0.080%", bound=0.0008)
 CHANGED = BandReport(band="freeze", reason=Reason.ScorerChanged, message="changed since: score expression", bound=None)
 

@@ -313,7 +313,7 @@ class DecisionGraphSpec(Block):
     certificates: Literal["Required", "NotRequired"] = Field(
         default="Required",
         description="Required: an automatic band without a live certificate goes to review. NotRequired: bands act "
-        "on their thresholds alone, and every status and report says so. Default Required.",
+        "on their thresholds alone until one is demoted, and every status and report says so. Default Required.",
     )
     on_missing_certificates: Literal["Wait", "Review"] | None = Field(
         default=None,

@@ -31,6 +31,9 @@ class Demotion:
     author: str
     comment: str
 
+    def __str__(self) -> str:
+        return f"it was demoted by {self.author}" + (f": {self.comment}" if self.comment else "")
+
     def concerns(self, certificate: BandCertificate) -> bool:
         """A demoted segment casts doubt on the band as a whole, and a demoted band on all its segments."""
         of = None if certificate.segment is None else certificate.segment.value
@@ -58,8 +61,10 @@ class Standing:
     until: datetime | None
 
 
-def stand(promises: Sequence[Promised], known: Known, now: datetime) -> Standing:
-    """What is live at `now` for a revision with these promises."""
+def stand(promises: Sequence[Promised], known: Known, now: datetime, *, required: bool = True) -> Standing:
+    """What is live at `now` for a revision with these promises. Where no certificates are required, what was demoted."""
+    if not required:
+        return _demoted(promises, known)
     live, demoted, reports = _Places(), _Places(), list[BandReport]()
     expiries = list[datetime]()
     for band in promises:
@@ -80,6 +85,14 @@ def stand(promises: Sequence[Promised], known: Known, now: datetime) -> Standing
         reports=tuple(reports),
         until=min(expiries, default=None),
     )
+
+
+def _demoted(promises: Sequence[Promised], known: Known) -> Standing:
+    """A band acts without a certificate, but not on evidence that it breaks its promise: as a whole, since it acts so."""
+    found = [(band, each) for band in promises for each in known.demotions if each.band == band.name]
+    demoted = LiveBands(whole=frozenset(band.position for band, _ in found))
+    reports = tuple(BandReport(band=band.name, reason=Reason.BandDemoted, message=str(each)) for band, each in found)
+    return Standing(live=LiveBands(demoted=demoted if found else None), reports=reports, until=None)
 
 
 class _Places:
@@ -126,9 +139,7 @@ def _report(certificate: BandCertificate, known: Known, now: datetime) -> BandRe
     reason, message = Reason.CertificatesLive, _live(certificate)
     demotion = next((each for each in known.demotions if each.concerns(certificate)), None)
     if demotion is not None:
-        reason = Reason.BandDemoted
-        why = f": {demotion.comment}" if demotion.comment else ""
-        message = f"it was demoted by {demotion.author}{why}"
+        reason, message = Reason.BandDemoted, str(demotion)
     elif certificate.expires <= now:
         reason, message = Reason.CertificateExpired, f"its certificate expired at {certificate.expires.isoformat()}"
     return BandReport(

@@ -233,7 +233,8 @@ class CertificateReader:
             self._promises, self._revision = promises(resolved), resolved.revision
         expired = standing is not None and standing.until is not None and now >= standing.until
         if standing is None or news or expired:
-            standing = self._standing = stand(self._promises, self._known, now)
+            required = resolved.graph.spec.certificates == "Required"
+            standing = self._standing = stand(self._promises, self._known, now, required=required)
         return standing
 
     def certified(self, connection: Connection, resolved: ResolvedGraph, now: datetime) -> Certified:

@@ -20,7 +20,7 @@ import structlog
 from psycopg.rows import TupleRow
 
 from pointsman.api.reasons import Reason
-from pointsman.certificates.live import NOTHING_LIVE, LiveBands
+from pointsman.certificates.live import LiveBands
 from pointsman.certificates.report import BandReport
 from pointsman.decisions.accept import Accepted, accept, event_columns, stored_events
 from pointsman.decisions.certificate_store import CertificateReader
@@ -398,8 +398,6 @@ class Engine:
         return self._room
 
     def _live(self, now: datetime) -> LiveBands:
-        if not self.graph.certificates_required:
-            return NOTHING_LIVE
         return self._certificates.read(self._committer.lookups, self.graph.resolved, now).live
 
     def _overdue(self, submissions: Sequence[Submission]) -> np.ndarray[Any, np.dtype[np.bool_]]:

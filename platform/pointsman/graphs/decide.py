@@ -233,9 +233,9 @@ def triage(
     """Place every score in its band and say what follows; what is uncertain for any reason goes to review.
 
     `overdue` marks rows whose synchronous caller's deadline has passed, `drawn` those of the audit sample; `live` says where
-    certificates are live for this graph's scorer, and is not asked where none are required. `room` is how many more items
-    may be put to people: later ones get the graph's overflow outcome, and no action; None where there is no end. Audited
-    items are put to them all the same: who floods the queue is not to blind the monitors.
+    certificates are live for this graph's scorer, and what was demoted. `room` is how many more items may be put to people:
+    later ones get the graph's overflow outcome, and no action; None where there is no end. Audited items are put to them all
+    the same: who floods the queue is not to blind the monitors.
     """
     rows = len(evaluation.score)
     band = graph.bands.place(evaluation.score)
@@ -244,10 +244,11 @@ def triage(
     automatic = placed & (outcomes != REVIEW)
     forced = list(evaluation.why)
     forced.append((Reason.DeadlineMissed, overdue & automatic))
+    uncovered = automatic & ~live.covers(band, evaluation.columns)
+    demoted = uncovered & (live.demoted or NOTHING_LIVE).covers(band, evaluation.columns)
+    forced.append((Reason.BandDemoted, demoted))
     if graph.certificates_required:
-        uncovered = automatic & ~live.covers(band, evaluation.columns)
-        demoted = uncovered & (live.demoted or NOTHING_LIVE).covers(band, evaluation.columns)
-        forced += [(Reason.BandDemoted, demoted), (Reason.NoLiveCertificate, uncovered & ~demoted)]
+        forced.append((Reason.NoLiveCertificate, uncovered & ~demoted))
     gated = np.array(
         [any(graph.actions[name].needs_approval for name in names) for names in graph.band_actions] + [False]
     )

@@ -270,11 +270,13 @@ def _the_host_beside_takes_over(observed: Observed, beside: HostState) -> Condit
 
 
 def its_bands_are_certified(observed: Observed) -> Condition:
-    if observed.graph.spec.certificates == "NotRequired":
-        message = "certificates: NotRequired: the bands act on their thresholds alone, and no promise was measured"
-        return _condition("Certified", "False", Reason.CertificatesNotRequired, message)
     bands = observed.host.bands if observed.host.answering else ()
     said = "; ".join(f"band {each.name}: {each.message}" for each in bands)
+    if observed.graph.spec.certificates == "NotRequired":
+        message = "certificates: NotRequired: the bands act on their thresholds alone, and no promise was measured"
+        if bands:
+            return _condition("Certified", "False", bands[0].reason, f"{said}; {message}")
+        return _condition("Certified", "False", Reason.CertificatesNotRequired, message)
     missing = next((each.reason for each in bands if not each.live), None)
     if bands and missing is None:
         return _condition("Certified", "True", Reason.CertificatesLive, said)
@@ -336,7 +338,8 @@ def _band(name: str, outcome: str, certificates: str, reports: Sequence[BandRepo
     if outcome == REVIEW:
         return f"{name}: people decide"
     if certificates == "NotRequired":
-        return f"{name}: no certificate required"
+        demoted = any(each.band == name for each in reports)
+        return f"{name}: {'demoted to review' if demoted else 'no certificate required'}"
     bounds = [each.bound for each in reports if each.band == name and each.live and each.bound is not None]
     segments = sum(each.segment is not None for each in reports if each.band == name and each.live)
     if not bounds:

@@ -270,8 +270,7 @@ class GraphHost:
         engine = self._ready_engine
         waiting = await self._queue.in_thread(engine.open_reviews)
         self._open_reviews, self._escalated = waiting.count, waiting.escalated
-        if engine.graph.certificates_required:
-            self._bands = await self._queue.in_thread(engine.bands)
+        self._bands = await self._queue.in_thread(engine.bands)
         if not await self._queue.in_thread(engine.holds):
             self._tenure.lose()
 
