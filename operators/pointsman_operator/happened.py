@@ -1,4 +1,4 @@
-"""What has happened to a ModelDeployment between two of its statuses, to be told as Events. Pure.
+"""What has happened to a ModelDeployment, or a DecisionGraph, between two of its statuses, to be told as Events. Pure.
 
 Whatever is told is told of a change that is in the status, so no restart tells it again.
 """
@@ -12,6 +12,9 @@ from pointsman.api.conditions import READY, Condition, find, from_dicts
 from pointsman.api.reasons import Reason
 from pointsman.deployments.history import newest, serving
 from pointsman_operator.seen import Raw
+
+BEHIND = (Reason.ReviewQueueFull, Reason.ReviewOverflow, Reason.ReviewEscalated)
+"""Reasons that say that people do not keep up"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,13 @@ def happened(before: Raw, after: Raw) -> tuple[Happened, ...]:
     """In the order in which it happened, each thing once."""
     if before == after:
         return ()
-    found = (*_an_alias_moved(before, after), *_a_revision_failed(before, after), *_a_version_serves(before, after))
+    found = (
+        *_an_alias_moved(before, after),
+        *_a_revision_failed(before, after),
+        *_a_version_serves(before, after),
+        *_bands_changed(before, after),
+        *_people_fell_behind(before, after),
+    )
     return tuple(dict.fromkeys((*found, *_ready_changed(before, after, serves=_serves(before, after)))))
 
 
@@ -54,6 +63,27 @@ def _a_version_serves(before: Raw, after: Raw) -> Iterator[Happened]:
     if _serves(before, after):
         message = f"version {after['version']} serves, as revision {after['revision']}"
         yield Happened(reason=Reason.ModelServing, message=message)
+
+
+def _bands_changed(before: Raw, after: Raw) -> Iterator[Happened]:
+    """That a band was demoted, or is armed again, and that a certificate ends soon."""
+    old, new = (find(_conditions(status), "Monitored") for status in (before, after))
+    if new is not None and new.status == "False" and (old is None or old.message != new.message):
+        yield Happened(reason=new.reason, message=new.message, warning=True)
+    if new is not None and new.status == "True" and old is not None and old.status == "False":
+        yield Happened(reason=new.reason, message="every band that was demoted is armed again")
+    yield from _says(before, after, "Certified", Reason.CertificateEndsSoon)
+
+
+def _people_fell_behind(before: Raw, after: Raw) -> Iterator[Happened]:
+    yield from _says(before, after, "Reviews", *BEHIND)
+
+
+def _says(before: Raw, after: Raw, type_: str, *reasons: Reason) -> Iterator[Happened]:
+    """That a condition has come to have one of these reasons."""
+    old, new = (find(_conditions(status), type_) for status in (before, after))
+    if new is not None and new.reason in reasons and (old is None or old.reason != new.reason):
+        yield Happened(reason=new.reason, message=new.message, warning=True)
 
 
 def _ready_changed(before: Raw, after: Raw, *, serves: bool) -> Iterator[Happened]:

@@ -63,6 +63,16 @@ def test_a_band_acts_until_its_certificate_expires(of, certificate) -> None:
     assert (expired.live, said(expired)) == (NOTHING_LIVE, [(None, "CertificateExpired")])
 
 
+def test_a_certificate_ends_soon_from_seven_days_before_its_end_on(of, certificate) -> None:
+    ends = NOW + timedelta(days=30)
+    known = Known(certificates=[certificate(expires=ends)])
+    standing = stand(of, known, NOW)
+    assert (standing.reports[0].ends_soon, standing.until) == (False, ends - timedelta(days=7))
+    later = stand(of, known, ends - timedelta(days=7))
+    assert (later.reports[0].ends_soon, later.reports[0].live, later.until) == (True, True, ends)
+    assert not stand(of, known, ends).reports[0].ends_soon
+
+
 def test_a_certificate_of_another_scorer_says_what_changed(certificate, change, required) -> None:
     known = Known(certificates=[certificate(), certificate("freeze")])
     other = change(score=required.graph.spec.score.replace("0.7", "0.71"))

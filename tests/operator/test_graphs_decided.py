@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from harness.town import DIGESTS, GRAPH, Town, deployment, waiting_pod
 from pointsman_operator.graphs.seen import Answer
+from pointsman_operator.happened import happened
 from pointsman_operator.seen import Installed
 
 VIEW = ("FeatureView", "card-activity")
@@ -77,6 +79,39 @@ def test_what_the_host_tells_of_its_decisions_is_said_and_stands_while_the_host_
     assert said() == ("87%", "2026-03-02T10:00:00Z")
     deciding.hosts, deciding.dispatcher = {}, None
     assert deciding.step() == 0
+
+
+def test_a_demotion_is_told_once_and_what_was_said_of_bands_stands_while_their_host_says_nothing(
+    deciding: Town,
+) -> None:
+    def told() -> tuple[list[str], dict[str, Any]]:
+        """The reasons of the events of what follows, and the status."""
+        before = deciding.objects["DecisionGraph", GRAPH].get("status", {})
+        deciding.settle()
+        after = deciding.objects["DecisionGraph", GRAPH]["status"]
+        return [each.reason.value for each in happened(before, after)], after
+
+    def band(reason: str, message: str) -> dict[str, Any]:
+        certificate = {"bound": 0.0008, "expires": "2026-12-01T00:00:00Z", "certificate": "c1"}
+        return {"band": "approve", "reason": reason, "message": message, **certificate}
+
+    deciding.change(certificates="Required")
+    deciding.settle()
+    [host] = deciding.made("RayService")
+    deciding.decides(host, bands=[band("CertificatesLive", "error at most 0.080%")])
+    deciding.settle()
+    deciding.decides(host, bands=[band("BandDemoted", "it was demoted by monitor: 4 of 7 items are wrong")])
+    events, demoted = told()
+    assert events == ["BandDemoted"]
+    assert deciding.condition("Monitored")[:2] == ("False", "BandDemoted")
+    deciding.decides(host, bands=[])  # it has just started, and not looked yet
+    assert told() == ([], demoted)
+    deciding.hosts[host] = Answer(cause="nobody answers")
+    events, silent = told()
+    assert ("BandDemoted" in events, silent["bands"]) == (False, demoted["bands"])
+    assert deciding.condition("Monitored")[:2] == ("False", "BandDemoted")
+    deciding.decides(host, bands=[band("CertificatesLive", "error at most 0.080%")])
+    assert "NothingDemoted" in told()[0]
 
 
 def test_a_new_release_prepares_the_store_first_and_what_runs_goes_on(deciding: Town) -> None:

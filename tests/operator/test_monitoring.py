@@ -69,6 +69,8 @@ WELL = {
     "pointsman_graph_scores_bucket{GRAPH, le='+Inf'}": "0+600x90",
     "pointsman_graph_scores_count{GRAPH}": "0+600x90",
     "pointsman_graph_model_failures_total{GRAPH, node='boosted', model='scorer', version='3'}": "0x90",
+    "pointsman_band_demoted{GRAPH, band='approve', segment=''}": "0x90",
+    "pointsman_band_certificate_ends{GRAPH, band='approve', segment=''}": "1000000x90",
     "pointsman_decisions_total{GRAPH}": "0+600x90",
     "pointsman_reviews_overdue{GRAPH}": "0x90",
     "pointsman_ledger_leaves{namespace='shop'}": "0+600x90",
@@ -130,6 +132,8 @@ TROUBLES: dict[str, dict[str, str]] = {
         "pointsman_graph_scores_bucket{GRAPH, le='+Inf'}": "0+6000x168",
         "pointsman_graph_scores_count{GRAPH}": "0+6000x168",
     },
+    "PointsmanBandIsDemoted": {"pointsman_band_demoted{GRAPH, band='approve', segment=''}": "0x60 1x30"},
+    "PointsmanCertificateEndsSoon": {"pointsman_band_certificate_ends{GRAPH, band='approve', segment=''}": "600000x90"},
     "PointsmanTooMuchGoesToPeople": {
         "pointsman_graph_decisions_total{GRAPH, band='review', outcome='review'}": "0+150x90"
     },
@@ -173,6 +177,8 @@ FIRING: dict[str, tuple[dict[str, str], str]] = {
     "PointsmanLatencyBurnsFast": ({}, "40%"),
     "PointsmanDeadLettersRise": ({"reason": "WrongType"}, ""),
     "PointsmanModelFails": ({"node": "boosted", "model": "scorer"}, ""),
+    "PointsmanBandIsDemoted": ({"band": "approve"}, ""),
+    "PointsmanCertificateEndsSoon": ({"band": "approve"}, ""),
     "PointsmanReviewQueueFills": ({}, "85"),
     "PointsmanReviewQueueIsFull": ({}, "100"),
     "PointsmanReviewsAreOverdue": ({}, "7"),
@@ -231,6 +237,7 @@ def firing(name: str) -> dict[str, Any]:
     labels = {label: LABELS.get(label, "") for label in first[1].split(", ")} if first is not None else {}
     own, value = FIRING.get(name, ({}, ""))
     labels = (labels | own) if alert in GROUPS["pointsman-graphs"] else own
+    labels = {label: said for label, said in labels.items() if said}
 
     def said(text: str) -> str:
         text = re.sub(r"{{ \$labels\.(\w+) }}", lambda found: labels[found[1]], text)

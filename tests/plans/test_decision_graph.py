@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,37 @@ def test_the_status_says_which_band_has_what_bound_and_why_another_has_none() ->
     assert (one.status, one.reason) == ("False", Reason.ScorerChanged)
     assert one.message == 'band "approve": error at most 0.080%; band "freeze": changed since: score expression'
     assert said(certified(LIVE, CHANGED)) == ("True", "Ready")
+
+
+def test_a_certificate_that_ends_soon_is_said_and_bands_are_listed_with_what_they_have() -> None:
+    ends = datetime(2026, 12, 1, tzinfo=UTC)
+    soon = LIVE.model_copy(update={"ends_soon": True, "expires": ends, "certificate": "c1"})
+    one = condition(certified(soon, LIVE.model_copy(update={"band": "freeze"})), "Certified")
+    assert (one.status, one.reason) == ("True", Reason.CertificateEndsSoon)
+    assert one.message.startswith('certify again, on newer labels: band "approve" within seven days; ')
+    fields = decide(certified(soon, CHANGED)).told.fields
+    assert fields["bandSummary"].startswith("approve: error at most 0.080% until 2026-12-01, ")
+    assert fields["bands"] == [
+        {
+            "band": "approve",
+            "reason": "CertificatesLive",
+            "message": "error at most 0.080%",
+            "certificate": "c1",
+            "bound": "0.0800%",
+            "expires": "2026-12-01T00:00:00Z",
+        },
+        {"band": "freeze", "reason": "ScorerChanged", "message": "changed since: score expression"},
+    ]
+
+
+def test_a_demoted_band_is_said_beside_what_is_certified_and_keeps_nothing_from_deciding() -> None:
+    assert condition(certified(LIVE), "Monitored").status == "True"
+    demoted = LIVE.model_copy(update={"reason": Reason.BandDemoted, "message": "it was demoted by monitor: 4 of 7"})
+    found = condition(certified(demoted, CHANGED), "Monitored")
+    assert (found.status, found.reason) == ("False", Reason.BandDemoted)
+    assert found.message.startswith('band "approve": it was demoted by monitor: 4 of 7: its items go to people until')
+    assert said(certified(demoted)) == ("True", "Ready")
+    assert not [each for each in decide(DECIDING).told.conditions if each.type == "Monitored"]
 
 
 def test_without_any_live_certificate_every_item_goes_to_people_and_the_status_says_why() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pointsman.api.conditions import Condition
+from pointsman.api.conditions import Condition, from_dicts
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.reasons import Reason
 from pointsman.deployments.plan import Unresolved
@@ -29,6 +29,8 @@ from pointsman_operator.resources.graphs.platform import GRAPHS_SET_ASIDE
 from pointsman_operator.resources.graphs.shape import shape
 from pointsman_operator.seen import Child, Raw
 
+OF_BANDS = ("Certified", "Monitored")
+"""The conditions that say how bands stand to their certificates"""
 KEPT = ("revision", "revisionGeneration", "models", "automaticShare")
 """What a status goes on saying of a host that does not answer now"""
 
@@ -71,12 +73,33 @@ def decide(given: Situation, graph: DecisionGraph, told: Mapping[Key, Told], sto
         )
     )
     turn = _turn(hosted, status)
-    fields = {**decided.told.fields, **_fields(given, hosted, serving, status, resolved), "turn": turn}
+    told_of = decided.told
+    if graph.spec.certificates == "Required" and not serving.bands and hosted.serves == status.get("shape"):
+        told_of = _with_bands_as_before(told_of, status)
+    fields = {**told_of.fields, **_fields(given, hosted, serving, status, resolved), "turn": turn}
     return OfGraph(
         writes=Writes() if held is not None else _writes(given, graph, hosted, resolved, turn),
-        told=Told(conditions=decided.told.conditions, fields=fields),
+        told=Told(conditions=told_of.conditions, fields=fields),
         look_again=hosted.look_again,
     )
+
+
+def _with_bands_as_before(told: Told, status: Raw) -> Told:
+    """What was said of the bands stands while their host says nothing of them: a host that starts anew demotes none."""
+    if "bands" not in status:
+        return told
+    try:
+        before = {each.type: each for each in from_dicts(status["conditions"])}
+    except (KeyError, ValueError):  # written by a release with other reasons
+        return told
+    kept = [
+        replace(before[type_], observed_generation=told.conditions[0].observed_generation)
+        for type_ in OF_BANDS
+        if type_ in before
+    ]
+    others = [each for each in told.conditions if each.type not in OF_BANDS]
+    fields = {name: status[name] for name in ("bands", "bandSummary") if name in status}
+    return Told(conditions=(*others, *kept), fields={**told.fields, **fields})
 
 
 def store_and(refused: Unresolved | None, store: Condition) -> tuple[Condition, ...]:

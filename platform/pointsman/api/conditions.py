@@ -17,7 +17,7 @@ from pointsman.api.reasons import Reason
 Status = Literal["True", "False", "Unknown"]
 READY = "Ready"
 
-INFORMATIVE = frozenset({"Honoured", "Certified", "Reading", "Reviews"})
+INFORMATIVE = frozenset({"Honoured", "Certified", "Monitored", "Reading", "Reviews"})
 """Types that a user must know of but that keep nothing from serving; Ready does not look at them."""
 
 _UNSET = datetime(1970, 1, 1, tzinfo=UTC)

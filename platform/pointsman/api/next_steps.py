@@ -93,6 +93,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "CertificatesLive": NOTHING,
         "AwaitingCertificate": "Run the command that the message names, and it takes over by itself; or go back, or write "
         "onMissingCertificates: Review.",
+        "CertificateEndsSoon": "Certify the band again before then, on newer labels; else its items go to people.",
+        "NothingDemoted": NOTHING,
         "ApprovalLoosened": "Ask in the action for at least the approval that its ActionTarget demands.",
         "CodeNotFound": "Put the wheel where the message says, or correct the digest in spec.code.",
         "HostStarting": "Wait; where it lasts for minutes, read the last lines of the host's log.",

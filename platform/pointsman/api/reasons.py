@@ -123,6 +123,11 @@ class Reason(StrEnum):
         "AwaitingCertificate",
         "A new revision waits until its bands are certified, and the one that serves goes on with its certificates.",
     )
+    CertificateEndsSoon = (
+        "CertificateEndsSoon",
+        "Every automatic band has a live certificate, and one ends within seven days.",
+    )
+    NothingDemoted = "NothingDemoted", "No band is demoted: what audited items say keeps the promises."
     ApprovalLoosened = "ApprovalLoosened", "An action asks for less approval than its target demands."
     CodeNotFound = (
         "CodeNotFound",

@@ -83,6 +83,16 @@ FIELDS: Mapping[str, tuple[StatusField, ...]] = {
 }
 """What each kind reports beside observedGeneration and conditions. More may be there; these are promised."""
 
+_BANDS: tuple[tuple[str, str], ...] = (
+    ("band", "The band."),
+    ("segment", "The segment of it, where it is certified by segment."),
+    ("reason", "CertificatesLive, or why its items go to people, from the catalogue of reasons."),
+    ("message", "The certificate's figures, or what is missing."),
+    ("bound", "The error that is not exceeded, by the certificate."),
+    ("expires", "Until when the certificate is live."),
+    ("certificate", "The certificate's id."),
+)
+
 _HISTORY: tuple[tuple[str, str], ...] = (
     ("version", "The version, as the registry names it."),
     ("digest", "The digest of its files."),
@@ -115,7 +125,27 @@ LISTS: Mapping[str, Mapping[str, Any]] = {
                 },
             },
         }
-    }
+    },
+    "DecisionGraph": {
+        "bands": {
+            "description": "The automatic bands that promise something, each with its certificate or what it lacks.",
+            "type": "array",
+            "x-kubernetes-list-type": "atomic",
+            "items": {
+                "description": "One band, or one segment of it.",
+                "type": "object",
+                "required": ["band", "reason", "message"],
+                "properties": {
+                    name: {
+                        "description": description,
+                        "type": "string",
+                        **({"format": "date-time"} if name == "expires" else {}),
+                    }
+                    for name, description in _BANDS
+                },
+            },
+        }
+    },
 }
 """The lists in a kind's status."""
 
@@ -199,6 +229,7 @@ COLUMNS: Mapping[str, tuple[PrinterColumn, ...]] = {
     "DecisionGraph": _columns(
         ("Runtime", "string", "runtime"),
         ("Automatic", "string", "automaticShare"),
+        ("Certified", "string", 'conditions[?(@.type=="Certified")].status'),
         wide=(("Bands", "string", "bandSummary"), ("Revision", "string", "revision")),
     ),
     "ActionTarget": _columns(

@@ -25,6 +25,8 @@ class BandReport(BaseModel):
     expires: datetime | None = None
     certificate: str | None = None
     """its id"""
+    ends_soon: bool = False
+    """whether it is live and ends within SOON: time to certify anew"""
 
     @property
     def live(self) -> bool:

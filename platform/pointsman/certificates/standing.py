@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pointsman.api.reasons import Reason
 from pointsman.certificates.document import BandCertificate
@@ -17,6 +17,8 @@ from pointsman.certificates.promise import Promised, fewest
 from pointsman.certificates.report import BandReport
 
 PARTS_NAMED = 3
+SOON = timedelta(days=7)
+"""So long before its end a certificate is said to end soon"""
 TOLERANCE = 1e-12
 """By which confidences that were computed from decimal texts may differ."""
 
@@ -78,7 +80,7 @@ def stand(promises: Sequence[Promised], known: Known, now: datetime, *, required
             if report.reason is Reason.BandDemoted:
                 demoted.add(band.position, each)
             elif report.live:
-                expiries.append(each.expires)
+                expiries += [moment for moment in (each.expires - SOON, each.expires) if moment > now]
                 live.add(band.position, each)
     return Standing(
         live=live.bands(demoted.bands() if demoted.whole or demoted.by_segment else None),
@@ -142,6 +144,7 @@ def _report(certificate: BandCertificate, known: Known, now: datetime) -> BandRe
         reason, message = Reason.BandDemoted, str(demotion)
     elif certificate.expires <= now:
         reason, message = Reason.CertificateExpired, f"its certificate expired at {certificate.expires.isoformat()}"
+    is_live = reason is Reason.CertificatesLive
     return BandReport(
         band=certificate.band,
         segment=None if certificate.segment is None else str(certificate.segment),
@@ -150,6 +153,7 @@ def _report(certificate: BandCertificate, known: Known, now: datetime) -> BandRe
         bound=certificate.bound,
         expires=certificate.expires,
         certificate=str(certificate.id),
+        ends_soon=is_live and certificate.expires - SOON <= now,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from typing import Any, Literal
 
 from pointsman.api.conditions import Condition, Status
@@ -127,6 +128,7 @@ def decide(observed: Observed) -> Plan:
         its_host_decides,
         the_newest_revision_takes_over,
         its_bands_are_certified,
+        no_band_is_demoted,
         people_keep_up,
         everything_is_honoured,
     )
@@ -140,6 +142,7 @@ def decide(observed: Observed) -> Plan:
                 "automaticShare": _share(host.automatic_percent) if host.answering else None,
                 "url": observed.address,
                 "runtime": spec.runtime.type,
+                "bands": [_reported(each) for each in host.bands] or None,
                 "bandSummary": ", ".join(
                     _band(each.name, each.outcome, spec.certificates, host.bands) for each in spec.bands
                 ),
@@ -270,7 +273,7 @@ def _the_host_beside_takes_over(observed: Observed, beside: HostState) -> Condit
 
 
 def its_bands_are_certified(observed: Observed) -> Condition:
-    bands = observed.host.bands if observed.host.answering else ()
+    bands = observed.host.bands
     said = "; ".join(f"band {each.name}: {each.message}" for each in bands)
     if observed.graph.spec.certificates == "NotRequired":
         message = "certificates: NotRequired: the bands act on their thresholds alone, and no promise was measured"
@@ -279,12 +282,29 @@ def its_bands_are_certified(observed: Observed) -> Condition:
         return _condition("Certified", "False", Reason.CertificatesNotRequired, message)
     missing = next((each.reason for each in bands if not each.live), None)
     if bands and missing is None:
-        return _condition("Certified", "True", Reason.CertificatesLive, said)
+        soon = [each.name for each in bands if each.ends_soon]
+        if not soon:
+            return _condition("Certified", "True", Reason.CertificatesLive, said)
+        message = f"certify again, on newer labels: band {', '.join(soon)} within seven days; {said}"
+        return _condition("Certified", "True", Reason.CertificateEndsSoon, message)
     if not any(each.live for each in bands):
         nothing = "no band has a live certificate, so every item goes to review"
         ending = f": {said}" if said else ", unless the graph says certificates: NotRequired"
         return _condition("Certified", "False", missing or Reason.NoLiveCertificate, f"{nothing}{ending}")
     return _condition("Certified", "False", missing or Reason.NoLiveCertificate, said)
+
+
+def no_band_is_demoted(observed: Observed) -> Condition | None:
+    """Said once the host has told of its bands."""
+    bands = observed.host.bands
+    demoted = [each for each in bands if each.reason is Reason.BandDemoted]
+    if not bands:
+        return None
+    if not demoted:
+        return _condition("Monitored", "True", Reason.NothingDemoted)
+    said = "; ".join(f"band {each.name}: {each.message}" for each in demoted)
+    ending = "its items go to people until it is certified anew, and another person re-arms it"
+    return _condition("Monitored", "False", Reason.BandDemoted, f"{said}: {ending}")
 
 
 def people_keep_up(observed: Observed) -> Condition | None:
@@ -345,7 +365,20 @@ def _band(name: str, outcome: str, certificates: str, reports: Sequence[BandRepo
     if not bounds:
         return f"{name}: no live certificate"
     where = f" in {segments} {'segment' if segments == 1 else 'segments'}" if segments else ""
-    return f"{name}: error at most {max(bounds):.3%}{where}"
+    ends = [each.expires.date() for each in reports if each.band == name and each.live and each.expires is not None]
+    until = f" until {min(ends).isoformat()}" if ends else ""
+    return f"{name}: error at most {max(bounds):.3%}{where}{until}"
+
+
+def _reported(report: BandReport) -> dict[str, Any]:
+    """One band, or one segment of one, as the status lists it."""
+    found: dict[str, Any] = {"band": report.band, "reason": report.reason.value, "message": report.message}
+    if report.segment is not None:
+        found["segment"] = report.segment
+    if report.certificate is not None and report.bound is not None and report.expires is not None:
+        expires = report.expires.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        found |= {"certificate": report.certificate, "bound": f"{report.bound:.4%}", "expires": expires}
+    return found
 
 
 def _share(percent: int | None) -> str | None:

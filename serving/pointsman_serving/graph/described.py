@@ -139,4 +139,5 @@ class Moment:
             compiled=None if prepared is None else prepared.loaded.compiled,
             ports={} if prepared is None else prepared.loaded.ports,
             source=self.source,
+            bands=self.bands,
         )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from pointsman.certificates.report import BandReport
 from pointsman.decisions.stats import Histogram, Stats
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import REVIEW
@@ -39,6 +40,7 @@ class Observed:
     ports: Mapping[str, MeasuredPort]
     source: SourceReport | None
     """None where events are posted"""
+    bands: Sequence[BandReport]
 
 
 class HostFigures(Collector):
@@ -76,6 +78,18 @@ class HostFigures(Collector):
         yield from self._models(seen.ports)
         if seen.source is not None:
             yield from self._source(seen.source)
+        yield from self._bands(seen.bands)
+
+    def _bands(self, bands: Sequence[BandReport]) -> Iterator[Metric]:
+        labels = ("graph", "band", "segment")
+        live = GaugeMetricFamily("pointsman_band_live", "1 where a band's certificate is live.", labels=labels)
+        ends = GaugeMetricFamily("pointsman_band_certificate_ends", "When it ends, or has ended.", labels=labels)
+        for each in bands:
+            place = (self._seen.graph, each.band, each.segment or "")
+            live.add_metric(place, each.live)
+            if each.expires is not None:
+                ends.add_metric(place, each.expires.timestamp())
+        yield from (live, ends)
 
     def _source(self, source: SourceReport) -> Iterator[Metric]:
         yield self._gauge("reached", "1 where the source can be read", source.reached, of="source")

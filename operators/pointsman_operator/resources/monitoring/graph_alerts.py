@@ -6,10 +6,12 @@ largest is taken and never the sum.
 
 from __future__ import annotations
 
+from pointsman.certificates.standing import SOON
 from pointsman_operator.resources.monitoring.alert import Alert
 
 NAME = "pointsman-graphs"
 GRAPH = "by (namespace, graph)"
+BAND = "by (namespace, graph, band, segment)"
 TARGET = "by (namespace, target)"
 MOST_OPEN = f"max {GRAPH} (pointsman_graph_max_open_reviews)"
 QUEUE_IS_FULL = f"max {GRAPH} (pointsman_graph_open_reviews) >= {MOST_OPEN}"
@@ -128,6 +130,29 @@ ALERTS: tuple[Alert, ...] = (
         description=(
             "At some score the share of events below it has changed by more than a fifth. Look on Pointsman / Model for a new "
             "model version, for features that are stale or missing, and for what the source sends."
+        ),
+    ),
+    Alert(
+        name="PointsmanBandIsDemoted",
+        expression=f"max {BAND} (pointsman_band_demoted) == 1",
+        for_="1m",
+        severity="warning",
+        summary='The band "{{ $labels.band }}" of "{{ $labels.graph }}" is demoted: its items go to people',
+        description=(
+            "What audited items say does not keep its promise, or somebody has demoted it: pointsman bands list. Find out what "
+            "has changed (pointsman bands drift), certify the band anew (pointsman certify {{ $labels.graph }}), and have "
+            "another person arm it again (pointsman bands rearm)."
+        ),
+    ),
+    Alert(
+        name="PointsmanCertificateEndsSoon",
+        expression=f"min {BAND} (pointsman_band_certificate_ends) - time() < {SOON.total_seconds():.0f}",
+        for_="1h",
+        severity="warning",
+        summary='The certificate of the band "{{ $labels.band }}" of "{{ $labels.graph }}" ends within seven days, or has ended',
+        description=(
+            "From then on all its items go to people. Certify it again, on newer labels: pointsman labels count says how many "
+            "there are, pointsman certify {{ $labels.graph }} what they are enough for."
         ),
     ),
     Alert(
