@@ -1,10 +1,10 @@
-"""What the commands of `pointsman` ask a cluster: the plug-in that `pointsman.cli.worlds` loads. Reads only."""
+"""What the commands of `pointsman` ask a cluster: the plug-in that `pointsman.cli.worlds` loads. All but `as_owner` read only."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from pointsman.explained import Verdict, conditions_of, explained, headed, stand
 from pointsman.governance.keyring import KEY_HEADER
 from pointsman.graphs.references import references
 from pointsman_operator import names
+from pointsman_operator.as_owner import run_as_owner
 from pointsman_operator.cluster import look
 from pointsman_operator.cluster.client import Cluster, ClusterError, NotFound, Refused
 from pointsman_operator.explaining import graph_tree
@@ -28,6 +29,7 @@ from pointsman_operator.seen import (
     DECISION_GRAPH,
     EVENT_STREAM,
     FEATURE_VIEW,
+    JOB,
     MODEL_DEPLOYMENT,
     SECRET,
     Installed,
@@ -94,6 +96,14 @@ class Commands:
             )
 
         return self._asked(ask, SECRET, "")
+
+    def as_owner(self, command: Sequence[str]) -> None:
+        """Run a command as the owner of the namespace's store."""
+
+        async def ask(cluster: Cluster, namespace: str) -> None:
+            await run_as_owner(cluster, namespace, command)
+
+        self._asked(ask, JOB, "")
 
     def restarts(self) -> list[dict[str, Any]]:
         """What this release would restart or make anew, of all namespaces."""

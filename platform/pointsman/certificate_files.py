@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
     PublicFormat,
+    load_der_public_key,
     load_pem_private_key,
     load_pem_public_key,
 )
@@ -58,15 +60,24 @@ def read_private_key(file: Path) -> Ed25519PrivateKey:
     return key
 
 
-def read_public_key(file: Path) -> Ed25519PublicKey:
-    """Raises CannotRead."""
+def read_public_key(given: Path | str) -> Ed25519PublicKey:
+    """From a file in PEM, or from what stands in one, as `public_text` writes it. Raises CannotRead."""
+    path = Path(given)
     try:
-        key = load_pem_public_key(file.read_bytes())
+        if isinstance(given, str) and not path.exists():
+            key = load_der_public_key(base64.b64decode(given, validate=True))
+        else:
+            key = load_pem_public_key(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise CannotRead(f"{file}: no public key in PEM ({type(error).__name__})") from None
+        raise CannotRead(f"{given}: no public key in PEM ({type(error).__name__})") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise CannotRead(f"{file}: not an Ed25519 key")
+        raise CannotRead(f"{given}: not an Ed25519 key")
     return key
+
+
+def public_text(key: Ed25519PublicKey) -> str:
+    """A public key in one line."""
+    return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode()
 
 
 def read_certificate(file: Path) -> SignedCertificate:

@@ -29,6 +29,7 @@ from pointsman.graphs.contract import Contract, compile_contract
 from pointsman.graphs.identity import decision_ids
 from pointsman.graphs.rescore import rescore
 from pointsman.graphs.resolve import ResolvedGraph, resolve
+from pointsman.labels.given import CannotCertify, Label, read_events, read_labels
 from pointsman.labels.read import NoLabel, known_labels
 from pointsman.library import GraphLibrary
 
@@ -44,19 +45,13 @@ AT_ONCE = 5000
 DAY_US = 86_400_000_000
 MODEL_PARTS = ("model of node ", "score expression")
 """The parts of a scorer that may differ where decisions are scored anew: their features are those that were recorded"""
-TRUE, FALSE = frozenset({"true", "1"}), frozenset({"false", "0"})
 
 
-class CannotCertify(ValueError):
-    """What is given cannot be certified on: what, where, and what to do."""
+class NothingLabelled(CannotCertify):
+    """No label has a score."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Label:
-    """The truth of one event, and the probability with which it came to be seen; None where nothing is known of that."""
-
-    label: bool
-    propensity: float | None
+    def __init__(self) -> None:
+        super().__init__("none of the labelled events has been decided by this scorer: no label has a score")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,34 +66,6 @@ class Joined:
     other_scorer: int
     events: Sequence[object] | None = None
     traffic: Traffic | None = None
-
-
-def read_labels(file: Path) -> dict[str, Label]:
-    """By event id. Raises CannotCertify, naming the row that cannot be used."""
-    found = dict[str, Label]()
-    for number, row in enumerate(_rows(file), start=1):
-        where = f"{file}: row {number}"
-        event, said = row.get("id"), str(row.get("label")).lower()
-        if event is None or said not in TRUE | FALSE:
-            raise CannotCertify(f'{where}: needs "id", and "label" that is true or false, not "{row.get("label")}"')
-        propensity = row.get("propensity")
-        try:
-            known = None if propensity in (None, "") else float(propensity)
-        except (TypeError, ValueError):
-            known = -1.0
-        if known is not None and not 0 < known <= 1:
-            raise CannotCertify(f'{where}: "propensity" is above 0 and at most 1, not "{propensity}"')
-        label = Label(label=said in TRUE, propensity=known)
-        if found.setdefault(str(event), label) != label:
-            raise CannotCertify(f'{where}: event "{event}" has another label in an earlier row')
-    if not found:
-        raise CannotCertify(f"{file}: holds no labels")
-    return found
-
-
-def read_events(file: Path) -> list[object]:
-    """Events, one a row, as they are sent. Raises CannotCertify."""
-    return list(_rows(file))
 
 
 def serving(connection: Connection, graph: str) -> ResolvedGraph:
@@ -174,7 +141,7 @@ def known_to_the_store(
     Raises CannotCertify. The weights are bound by the smallest propensity that the graph's audit, or any label, came with.
     """
     spec = resolved.graph.spec
-    segments = None if segment is None else _read_segmentation(resolved, segment)[1]
+    segments = None if segment is None else read_segmentation(resolved, segment)[1]
     column = None if segments is None else segments.column
     try:
         items, known = known_labels(connection, resolved.graph_uid, spec, now, segment=column)
@@ -275,6 +242,44 @@ def of_events(
     )
 
 
+def of_history(
+    resolved: ResolvedGraph,
+    events: Sequence[object],
+    scores: Mapping[str, float],
+    labels: Mapping[str, Label],
+    *,
+    segment: str | None,
+    smallest_propensity: float | None,
+) -> Joined:
+    """Labels joined with events of a history, and the scores that those have by id. Raises CannotCertify."""
+    contract = compile_contract(resolved.stream)
+    batch = contract.read(events)
+    ids = batch.columns[contract.id].values.tolist()
+    rows = dict(zip(reversed(ids), reversed(batch.good.tolist()), strict=True))  # the first of each id stands
+    names = [name for name in scores if name in labels]
+    labelled = _labelled(
+        resolved,
+        decision_ids(resolved.graph_uid, names),
+        [scores[name] for name in names],
+        [labels[name] for name in names],
+        [events[rows[name]] for name in names],
+        segment,
+        smallest_propensity,
+    )
+    return Joined(labelled=labelled, unknown=len(labels) - len(names), other_scorer=0)
+
+
+def given(items: Labelled, *, smallest_propensity: float | None, unknown: int, other_scorer: int) -> Joined:
+    """What was collected of labelled decisions, whose propensity is NaN where there is none. Raises CannotCertify."""
+    if not len(items):
+        raise NothingLabelled
+    assert items.propensities is not None
+    propensities = _of_a_known_draw(items.propensities)
+    smallest = None if propensities is None else smallest_propensity
+    labelled = replace(items, propensities=propensities, smallest_propensity=smallest)
+    return Joined(labelled=labelled, unknown=unknown, other_scorer=other_scorer)
+
+
 def _days(resolved: ResolvedGraph, events: Sequence[object]) -> float:
     """Over how many days events came, by their own time; at least one."""
     contract = compile_contract(resolved.stream)
@@ -292,19 +297,27 @@ def _labelled(
     smallest_propensity: float | None,
 ) -> Labelled:
     if not ids:
-        raise CannotCertify("none of the labelled events has been decided by this scorer: no label has a score")
-    known = [each.propensity for each in labels if each.propensity is not None]
-    if known and len(known) < len(labels):
-        raise CannotCertify("some labels have a propensity and others do not: give it for all, or for none")
+        raise NothingLabelled
+    propensities = _of_a_known_draw(np.array([each.propensity for each in labels], dtype=np.float64))
     return Labelled(
         ids=ids,
         scores=np.array(scores, dtype=np.float64),
         labels=np.array([each.label for each in labels], dtype=np.bool_),
-        propensities=np.array(known, dtype=np.float64) if known else None,
-        smallest_propensity=smallest_propensity if known else None,
+        propensities=propensities,
+        smallest_propensity=None if propensities is None else smallest_propensity,
         segment_field=None if segment is None else str(segmentation(segment)),
         segments=None if events is None or segment is None else _segments(resolved, segment, events),
     )
+
+
+def _of_a_known_draw(propensities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """The propensities, or None where none is known (NaN). Raises CannotCertify where some are."""
+    unknown = np.isnan(propensities)
+    if unknown.all():
+        return None
+    if unknown.any():
+        raise CannotCertify("some labels have a propensity and others do not: give it for all, or for none")
+    return propensities
 
 
 def alike(connection: Connection, resolved: ResolvedGraph, revisions: Set[str], *, any_model: bool) -> set[str]:
@@ -320,7 +333,8 @@ def alike(connection: Connection, resolved: ResolvedGraph, revisions: Set[str], 
     return {digest for digest, body in bodies if parts(ResolvedGraph.model_validate(body)) == wanted}
 
 
-def _read_segmentation(resolved: ResolvedGraph, text: str) -> tuple[Contract, Segmentation]:
+def read_segmentation(resolved: ResolvedGraph, text: str) -> tuple[Contract, Segmentation]:
+    """What tells segments apart, and the contract that has it. Raises CannotCertify."""
     contract = compile_contract(resolved.stream)
     try:
         found = segmentation(text)
@@ -338,22 +352,18 @@ def _read_segmentation(resolved: ResolvedGraph, text: str) -> tuple[Contract, Se
 
 
 def _segments(resolved: ResolvedGraph, segment: str, events: Sequence[object]) -> npt.NDArray[np.object_]:
-    contract, found = _read_segmentation(resolved, segment)
+    contract, found = read_segmentation(resolved, segment)
     batch = contract.read(events)
     values = np.full(len(events), None, dtype=object)
     values[batch.good] = found.texts(batch.columns[found.column.removeprefix("event.")])
     return values
 
 
-def _rows(file: Path) -> list[dict[str, Any]]:
-    import polars
-
-    read = {".parquet": polars.read_parquet, ".csv": lambda it: polars.read_csv(it, infer_schema=False)}
-    try:
-        if file.suffix in (".jsonl", ".ndjson"):
-            return [orjson.loads(line) for line in file.read_bytes().splitlines() if line.strip()]
-        if file.suffix not in read:
-            raise CannotCertify(f"{file}: a file of labels or events ends in .jsonl, .csv or .parquet")
-        return list(read[file.suffix](file).to_dicts())
-    except (OSError, orjson.JSONDecodeError, polars.exceptions.PolarsError) as error:
-        raise CannotCertify(f"{file}: cannot be read: {' '.join(str(error).split())}") from None
+__all__ = [
+    "CannotCertify",
+    "Joined",
+    "Label",
+    "NothingLabelled",
+    "read_events",
+    "read_labels",
+]

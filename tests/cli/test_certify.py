@@ -13,6 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from harness.hosting import api
 from pointsman.cli.errors import Failure
 from pointsman.cli.main import app
 from pointsman.decisions.certificate_store import demote, rearm
@@ -21,6 +22,8 @@ from pointsman.decisions.engine import Engine, Submission
 from pointsman.decisions.queries import record_revision
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.transactions import as_json_lines
+from pointsman.governance.access import Role
+from pointsman.governance.keys import make
 from pointsman.graphs.resolve import resolve
 from pointsman.labels.importing import Truth
 from pointsman.labels.store import import_labels
@@ -107,7 +110,12 @@ def engine(folder, events, database_url, owner_url, monkeypatch):
     rows = [orjson.loads(line) for line in events.read_bytes().splitlines()]
     for at in range(0, len(rows), 500):
         engine.process([Submission(events=rows[at : at + 500], arrived=0.0, synchronous=False)])
-    yield engine
+    with connect(database_url) as connection:
+        _, text = make(connection, "ann", Role.ADMIN, expires_at=None, now=datetime.now(UTC))
+    with api(database_url) as address:
+        monkeypatch.setenv("POINTSMAN_API", address)
+        monkeypatch.setenv("POINTSMAN_API_KEY", text)
+        yield engine
     engine.close()
 
 

@@ -177,3 +177,20 @@ def test_what_the_api_server_says_and_what_the_api_says_are_told_apart(
 def test_what_cannot_be_asked_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     done = run(*arguments, user=tmp_path)
     assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+
+
+def test_certifying_on_a_cluster_needs_nothing_that_only_a_graph_s_pods_have(tmp_path: Path) -> None:
+    lacking = ["psycopg", "onnxruntime", "onnx", "scipy", "polars", "ray", "alembic"]
+    program = f"""
+import sys
+for name in {lacking}:
+    sys.modules[name] = None
+from pathlib import Path
+from pointsman.cli import certificates, certify, certify_there
+from pointsman.cli.errors import Failure
+import pointsman.certificate_files, pointsman.certificates.costs, pointsman.cli.signing
+from pointsman.labels.given import read_labels
+Path("labels.csv").write_text("id,label\\nt1,true\\n")
+assert read_labels(Path("labels.csv"))["t1"].label
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=tmp_path)

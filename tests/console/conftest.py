@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +10,8 @@ from uuid import uuid4
 import httpx2
 import orjson
 import pytest
-import uvicorn
 
-from pointsman.console.app import console_app
-from pointsman.console.store import Store
+from harness.hosting import api
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Engine, Submission
 from pointsman.decisions.queries import record_revision
@@ -105,19 +101,8 @@ def key_of(database_url: str) -> Callable[..., str]:
 @pytest.fixture
 def address(database_url: str, key_of) -> Iterator[str]:
     key_of(name="first")
-    listening = socket.create_server(("127.0.0.1", 0))  # who asks before the server runs waits
-    store = Store(database_url)
-    server = uvicorn.Server(uvicorn.Config(console_app(store), log_config=None))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        assert httpx2.get(f"{url}/readyz", timeout=60, trust_env=False).status_code == 200, "not ready"
+    with api(database_url) as url:
         yield url
-    finally:
-        server.should_exit = True
-        thread.join()
-        listening.close()
 
 
 @pytest.fixture

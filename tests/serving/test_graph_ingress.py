@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,13 +13,13 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.hosting import hosted
 from pointsman.governance.access import Role
 from pointsman.governance.keys import make
 from pointsman.graphs.resolve import ResolvedGraph
 from pointsman.library import load
 from pointsman.local.ports import Ports
 from pointsman.store.database import connect
-from pointsman_serving.embedded import serve
 from pointsman_serving.graph.config import HostConfig
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
@@ -77,36 +75,8 @@ def ingress(resolved: ResolvedGraph, overflow: str | None, database_url: str, tm
     config = HostConfig(
         database_url=database_url, port=port, control_token="x" * 16, resolved=with_limit(resolved, 2, overflow)
     )
-    loop = asyncio.new_event_loop()
-    task: asyncio.Task[None] | None = None
-
-    def run() -> None:
-        nonlocal task
-        asyncio.set_event_loop(loop)
-        task = loop.create_task(serve(config))
-        try:
-            loop.run_until_complete(task)
-        except asyncio.CancelledError:
-            pass
-        finally:
-            loop.run_until_complete(loop.shutdown_default_executor())
-            loop.close()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    url = f"http://127.0.0.1:{port}/v1/graphs/card-fraud"
-    try:
-        while True:
-            try:
-                if httpx2.get(f"{url}/-/ready", trust_env=False).status_code == 200:
-                    break
-            except httpx2.TransportError:
-                assert thread.is_alive()
+    with hosted(config) as url:
         yield Ingress(url, key)
-    finally:
-        if task is not None and thread.is_alive():
-            loop.call_soon_threadsafe(task.cancel)
-        thread.join()
 
 
 def event(**changes: str) -> dict[str, str]:
@@ -220,6 +190,40 @@ def test_prometheus_reads_what_was_answered(ingress: Ingress, resolved: Resolved
     for node, model in resolved.models.items():
         assert value("model_rows_total", node, model.deployment, model.version) == 5
         assert value("model_call_seconds_count", node, model.deployment, model.version) == 3
+
+
+def test_a_history_is_scored_and_nothing_of_it_is_recorded(
+    ingress: Ingress, resolved: ResolvedGraph, database_url: str
+) -> None:
+    with connect(database_url) as connection:
+        _, operator = make(connection, "risk", Role.OPERATOR, expires_at=None, now=datetime.now(UTC))
+    events = [event(transaction_id=f"h{at}", occurred_at=f"2026-03-02T10:{at:02}:00Z") for at in range(40)]
+    broken = {**event(transaction_id="h-broken"), "amount": "a lot"}
+
+    def score(after: int, *batch: object, key: str = operator, name: str = "one") -> httpx2.Response:
+        body = {"history": name, "after": after, "events": list(batch)}
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx2.post(f"{ingress.url}/scores", headers=headers, json=body, timeout=20, trust_env=False)
+
+    while score(0, events[0]).status_code == 401:
+        pass  # keys are read every two seconds
+    first, second = score(0, *events[:30]), score(30, *events[30:], broken, events[0])
+    told = first.json()["scores"] | second.json()["scores"]
+    here = load(EXAMPLE).decide(events)
+    assert told == {each["id"]: pytest.approx(each["score"]) for each in here}
+    assert told["h39"] != told["h0"], "the card's own history does not tell"
+    assert first.json()["revision"] == with_limit(resolved, 2).revision
+    assert "42 of its events were scored, not 30" in score(30, events[0]).json()["error"]
+    assert "knows nothing of this history" in score(42, events[0], name="another").json()["error"]
+    assert score(0, events[0], key=ingress.key).status_code == 403
+    assert score(0, *[]).status_code == 422
+    with connect(database_url) as connection:
+        for table in ("decisions", "events", "dead_letters"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,), table
+    live = ingress.post(json=event(card_id="c", occurred_at="2026-03-02T11:00:00Z", transaction_id="live"))
+    assert live.json()["score"] == pytest.approx(
+        load(EXAMPLE).decide([event(occurred_at="2026-03-02T11:00:00Z")])[0]["score"]
+    )
 
 
 def test_an_idle_host_counts_the_items_that_wait_again_when_its_store_was_away(

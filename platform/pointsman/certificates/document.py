@@ -26,7 +26,10 @@ PREFIX = b"pointsman.dev/BandCertificate/v1\n"
 def _utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError("a moment has a time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("a moment lies in the years 1 to 9999, in UTC too") from error
 
 
 Moment = Annotated[datetime, AfterValidator(_utc)]

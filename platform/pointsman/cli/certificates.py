@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from pointsman.cli.connection import open_home
+from pointsman.cli.api import Api, of_the_api
 from pointsman.cli.errors import Exit, Failure
-from pointsman.cli.output import Format, out
-from pointsman.cli.pages import Output, page, tell
+from pointsman.cli.output import Format, err, out
+from pointsman.cli.pages import Output, page, part, tell
+from pointsman.cli.signing import default_key
 from pointsman.cli.store import store
-
-if TYPE_CHECKING:
-    from pointsman.certificates.document import SignedCertificate
+from pointsman.cli.worlds import Context, Kubeconfig, Namespace, Place, cluster, is_named, is_on_a_cluster
 
 commands = typer.Typer(help="Band certificates: keys that sign, and what they have signed.", no_args_is_help=True)
 
 COLUMNS = ("id", "band", "segment", "bound", "wrong", "labelled", "issuer", "expires", "state")
-
-
-def default_key() -> Path:
-    """Where the home keeps the key that signs."""
-    return open_home().root / "certificate-key.pem"
 
 
 @commands.command("keygen")
@@ -46,52 +41,100 @@ def keygen(
 
 
 @commands.command("trust")
-def trust(file: Annotated[Path, typer.Argument(help="The public key, in PEM.")]) -> None:
-    """Let a key sign from now on; two may at a time. Needs the store's owner."""
-    from pointsman.certificate_files import CannotRead, read_public_key
-    from pointsman.decisions.certificate_store import CertificateRefused, add_key
+def trust(
+    key: Annotated[str, typer.Argument(help="The public key: a file in PEM, or the line that stands in it.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Let a key sign from now on; two may at a time. Needs the store's owner: on a cluster, who may make Jobs there."""
+    from pointsman.certificate_files import CannotRead, public_text, read_public_key
+    from pointsman.certificates.document import key_id
 
     try:
-        key = read_public_key(file)
-        with store(owner=True) as connection:
-            name = add_key(connection, key, datetime.now(UTC))
-    except (CannotRead, CertificateRefused) as error:
-        raise Failure(str(error), hint="pointsman certificates revoke KEY") from error
-    out().print(f"{name} may sign", markup=False)
+        public = read_public_key(key)
+    except CannotRead as error:
+        raise Failure(str(error), hint="pointsman certificates keygen", code=Exit.USAGE) from error
+    place = Place(context=context, namespace=namespace, kubeconfig=kubeconfig)
+    _changed(place, "trust", public_text(public), hint="pointsman certificates revoke KEY")
+    out().print(f"{key_id(public)} may sign", markup=False)
 
 
 @commands.command("revoke")
-def revoke(key: Annotated[str, typer.Argument(help="The key's name, 16 hexadecimal digits.")]) -> None:
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key's name, 16 hexadecimal digits.")],
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
     """Let a key sign no more; what it has signed counts no more. Needs the store's owner."""
-    from pointsman.decisions.certificate_store import revoke_key
-
-    with store(owner=True) as connection:
-        if not revoke_key(connection, key, datetime.now(UTC)):
-            raise Failure(f'no key "{key}" may sign', code=Exit.NOT_FOUND)
+    _changed(Place(context=context, namespace=namespace, kubeconfig=kubeconfig), "revoke", key)
     out().print(f"{key} may sign no more", markup=False)
 
 
+def _changed(place: Place, change: str, key: str, *, hint: str = "") -> None:
+    """Which keys may sign, changed by the store's owner: here, or on the cluster that is meant."""
+    if is_named(place) or (not os.environ.get("POINTSMAN_STORE_OWNER_URL") and is_on_a_cluster(place)):
+        return cluster(place).as_owner(["python", "-m", "pointsman.certificate_keys", change, key])
+    from pointsman.certificate_files import CannotRead
+    from pointsman.certificate_keys import CHANGES
+    from pointsman.decisions.certificate_store import CertificateRefused
+
+    try:
+        with store(owner=True) as connection:
+            CHANGES[change](connection, key)
+    except (CannotRead, CertificateRefused) as error:
+        raise Failure(str(error), hint=hint) from error
+
+
 @commands.command("list")
-def list_certificates(graph: Annotated[str, typer.Argument(help="The graph.")], output: Output = Format.TABLE) -> None:
-    """The certificates of a graph, and whether each is live for the revision that decides."""
-    rows = [_row(signed, state) for signed, state in _of_graph(graph)]
-    page(rows, COLUMNS, output)
+@of_the_api
+def list_certificates(
+    api: Api, graph: Annotated[str, typer.Argument(help="The graph.")], output: Output = Format.TABLE
+) -> None:
+    """The certificates of a graph, and whether each is live for the revision that decides; then what bands lack."""
+    found = _of_graph(api, graph)
+    page([_row(each) for each in found["items"]], COLUMNS, output)
+    if output is Format.TABLE:
+        for each in found["bands"]:
+            if each["reason"] != "CertificatesLive":
+                segment = "" if each["segment"] is None else f" where {each['segment']}"
+                err().print(f'band "{each["band"]}"{segment}: {each["message"]}', markup=False)
 
 
 @commands.command("show")
+@of_the_api
 def show_certificate(
+    api: Api,
     graph: Annotated[str, typer.Argument(help="The graph.")],
     certificate: Annotated[str, typer.Argument(help="The certificate's id, or how it begins.")],
     output: Output = Format.YAML,
 ) -> None:
     """One certificate, as it is signed."""
-    import orjson
-
-    found = [signed for signed, _ in _of_graph(graph) if str(signed.certificate.id).startswith(certificate)]
+    signed = [each["signed"] for each in _of_graph(api, graph)["items"]]
+    found = [each for each in signed if each["certificate"]["id"].startswith(certificate)]
     if len(found) != 1:
         what = "no certificate begins" if not found else f"{len(found)} certificates begin"
         raise Failure(f'{what} with "{certificate}"', hint="pointsman certificates list", code=Exit.NOT_FOUND)
-    tell(orjson.loads(found[0].to_json()), output)
+    tell(found[0], output)
+
+
+@commands.command("import")
+@of_the_api
+def import_certificates(api: Api, files: Annotated[list[Path], typer.Argument(help="Files of certificates.")]) -> None:
+    """Take certificates in that were signed elsewhere, by a key that may sign here."""
+    from itertools import groupby
+
+    from pointsman.certificate_files import CannotRead, read_certificate
+    from pointsman.cli.certify_there import bring
+
+    try:
+        signed = sorted(map(read_certificate, files), key=lambda each: each.certificate.graph)
+    except CannotRead as error:
+        raise Failure(str(error)) from error
+    told = [bring(api, graph, list(each)) for graph, each in groupby(signed, key=lambda each: each.certificate.graph)]
+    new, known = (sum(each[count] for each in told) for count in ("new", "known"))
+    out().print(f"{new} new, {known} known", markup=False)
 
 
 @commands.command("verify")
@@ -118,51 +161,21 @@ def verify(
         raise typer.Exit(Exit.FAILED)
 
 
-@commands.command("import")
-def import_certificates(files: Annotated[list[Path], typer.Argument(help="Files of certificates.")]) -> None:
-    """Take certificates in that were issued elsewhere, by a key that may sign here."""
-    from pointsman.certificate_files import CannotRead, read_certificate
-    from pointsman.decisions.certificate_store import CertificateRefused, issue
-
-    try:
-        signed = list(map(read_certificate, files))
-        with store() as connection:
-            new = issue(connection, signed)
-    except (CannotRead, CertificateRefused) as error:
-        raise Failure(str(error)) from error
-    out().print(f"{new} new, {len(signed) - new} known", markup=False)
+def _of_graph(api: Api, graph: str) -> dict[str, Any]:
+    found: dict[str, Any] = api.get(f"/v1/graphs/{part(graph)}/certificates")
+    return found
 
 
-def _of_graph(graph: str) -> list[tuple[SignedCertificate, str]]:
-    from pointsman.certificates.promise import promises
-    from pointsman.certificates.standing import stand
-    from pointsman.certifying import CannotCertify, serving
-    from pointsman.decisions.certificate_store import entries, known
-
-    try:
-        with store() as connection:
-            resolved = serving(connection, graph)
-            found = entries(connection, resolved.graph_uid)
-            standing = stand(promises(resolved), known(connection, resolved.graph_uid), datetime.now(UTC))
-    except CannotCertify as error:
-        raise Failure(str(error), code=Exit.NOT_FOUND) from error
-    states = {each.certificate: each.reason.value for each in standing.reports}
-    return [
-        (each.signed, states.get(str(each.signed.certificate.id), "-" if each.is_valid else "unknown key"))
-        for each in found
-    ]
-
-
-def _row(signed: SignedCertificate, state: str) -> dict[str, Any]:
-    of = signed.certificate
+def _row(item: dict[str, Any]) -> dict[str, Any]:
+    of, segment = item["signed"]["certificate"], item["signed"]["certificate"].get("segment")
     return {
-        "id": str(of.id),
-        "band": of.band,
-        "segment": None if of.segment is None else str(of.segment),
-        "bound": f"{of.bound:.4%}",
-        "wrong": of.wrong,
-        "labelled": of.labelled,
-        "issuer": of.issuer,
-        "expires": of.expires.isoformat(timespec="seconds"),
-        "state": "live" if state == "CertificatesLive" else state,
+        "id": of["id"],
+        "band": of["band"],
+        "segment": None if segment is None else f'{segment["field"]} = "{segment["value"]}"',
+        "bound": f"{of['bound']:.4%}",
+        "wrong": of["wrong"],
+        "labelled": of["labelled"],
+        "issuer": of["issuer"],
+        "expires": of["expires"],
+        "state": item["state"],
     }

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pointsman.cli.api import Api
 from pointsman.cli.certified import report
 from pointsman.cli.connection import open_home
 from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.output import Format
 from pointsman.cli.pages import Output
 from pointsman.cli.store import registry, store
+from pointsman.cli.worlds import Context, Kubeconfig, Namespace, Place
 
 if TYPE_CHECKING:
-    from pointsman.certificates.certify import Outcome
-    from pointsman.certificates.choose import Choice
     from pointsman.certificates.costs import Wanted
     from pointsman.certificates.document import SignedCertificate
+    from pointsman.certificates.statement import Terms
     from pointsman.certifying import Joined
     from pointsman.graphs.resolve import ResolvedGraph
 
@@ -96,18 +99,25 @@ def certify(
     key: Annotated[Path | None, typer.Option(help="The key that signs.  [default: the home's]", metavar="FILE")] = None,
     issuer: Annotated[str | None, typer.Option(help="Who issues them.  [default: the user's name]")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be certified, and sign nothing.")] = False,
+    namespace: Namespace = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a cluster: the API key.  [default: $POINTSMAN_API_KEY, or the namespace's own]", metavar="KEY"
+        ),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Test on labelled decisions what a graph's bands promise, and issue certificates for those that keep it.
 
     A graph is certified on the decisions that the store holds, or on events that it need not have decided; a folder on events.
+    On a cluster the API computes, and what is found is signed here.
     Exits with 1 where a band or segment is not certified; it says what that would take.
     """
-    from pointsman.certificate_files import CannotRead, write_certificates
     from pointsman.certificates.costs import Wanted
-    from pointsman.certificates.weighted import WeightsOutOfBounds
-    from pointsman.certifying import CannotCertify
-    from pointsman.decisions.certificate_store import CertificateRefused, issue
+    from pointsman.cli import certify_there
 
     folder = Path(graph) if Path(graph).is_dir() else None
     if folder is not None and (events is None or labels is None):
@@ -120,27 +130,59 @@ def certify(
         raise Failure(f"{what} scores recorded decisions anew, and a folder has none", code=Exit.USAGE)
     if (review_minutes is None) is not (review_hours is None):
         raise Failure("--review-minutes and --review-hours say together how many items people can see", code=Exit.USAGE)
-    wanted = Wanted(
-        missed=missed_cost, stopped=stopped_cost, review=review_cost, minutes=review_minutes, hours=review_hours
-    )
-    try:
-        joined, resolved = _joined(graph, folder, labels, events, segment, smallest_propensity, model, revision)
-        choice, outcomes = _outcomes(
-            joined, resolved, folder, wanted if choose else None, other=(model or revision) is not None
+    wanted: Wanted | None = None
+    if choose:
+        wanted = Wanted(
+            missed=missed_cost, stopped=stopped_cost, review=review_cost, minutes=review_minutes, hours=review_hours
         )
-        signed = [] if dry_run else _signed(outcomes, joined, resolved, valid_for, key, issuer)
-        if signed and folder is not None:
-            write_certificates(folder / "certificates", signed)
-        elif signed:
+    how: dict[str, Any] = {"segment": segment, "smallest_propensity": smallest_propensity}
+    place = Place(context=context, namespace=namespace, kubeconfig=kubeconfig)
+    if folder is None and certify_there.is_meant(place):
+        asked = certify_there.Asked(labels=labels, events=events, valid_for=valid_for, wanted=wanted, **how)
+        certify_there.check(model or revision, issuer)
+        told, signed = certify_there.certify(Api(place, api_key), graph, asked, key, dry_run=dry_run)
+    else:
+        terms = partial(_terms, valid_for, issuer)
+        told, signed = _here(graph, folder, labels, events, model, revision, how, wanted, terms, key, dry_run=dry_run)
+    report(told, [str(each.certificate.id) for each in signed], output)
+    if any(each["certified"] != "yes" for each in told["bands"]):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _here(
+    graph: str,
+    folder: Path | None,
+    labels: Path | None,
+    events: Path | None,
+    model: str | None,
+    revision: str | None,
+    how: dict[str, Any],
+    wanted: Wanted | None,
+    terms: Callable[[], Terms],
+    key: Path | None,
+    *,
+    dry_run: bool,
+) -> tuple[dict[str, Any], list[SignedCertificate]]:
+    """Computed by this process: of a folder, or of a store that it reaches itself."""
+    from pointsman.certificate_files import CannotRead, write_certificates
+    from pointsman.certificates.weighted import WeightsOutOfBounds
+    from pointsman.certifying import CannotCertify
+    from pointsman.cli.signing import signed
+    from pointsman.decisions.certificate_store import CertificateRefused, issue
+
+    try:
+        joined, resolved = _joined(graph, folder, labels, events, model, revision, how)
+        told = _certified(joined, resolved, terms(), folder, wanted, other=(model or revision) is not None)
+        made = [] if dry_run else signed(told["statements"], key)
+        if made and folder is not None:
+            write_certificates(folder / "certificates", made)
+        elif made:
             with store() as connection:
-                issue(connection, signed)
+                issue(connection, made)
     except (CannotCertify, CannotRead, CertificateRefused, WeightsOutOfBounds) as error:
         hint = "--smallest-propensity: what the sampling allows" if isinstance(error, WeightsOutOfBounds) else ""
         raise Failure(str(error), hint=hint) from error
-    report(outcomes, joined, [str(each.certificate.id) for each in signed], output, choice, resolved)
-    missing = [each for each in outcomes if not each.certified]
-    if missing:
-        raise typer.Exit(Exit.FAILED)
+    return told, made
 
 
 def _joined(
@@ -148,16 +190,14 @@ def _joined(
     folder: Path | None,
     labels: Path | None,
     events: Path | None,
-    segment: str | None,
-    smallest_propensity: float | None,
     model: str | None,
     revision: str | None,
+    how: dict[str, Any],
 ) -> tuple[Joined, ResolvedGraph]:
     from pointsman import certifying
     from pointsman.library import load, open_resolved
 
     found = None if labels is None else certifying.read_labels(labels)
-    how: dict[str, Any] = {"segment": segment, "smallest_propensity": smallest_propensity}
     if folder is not None and events is not None and found is not None:
         library = load(folder)
         return certifying.of_events(library, certifying.read_events(events), found, **how), library.graph.resolved
@@ -172,7 +212,7 @@ def _joined(
         other = (model or revision) is not None
         if found is None:
             now = datetime.now(UTC)
-            joined = certifying.known_to_the_store(connection, resolved, now, segment=segment, any_model=other)
+            joined = certifying.known_to_the_store(connection, resolved, now, segment=how["segment"], any_model=other)
         else:
             joined = certifying.of_the_store(connection, resolved, found, **how, any_model=other)
         return certifying.rescored(connection, joined, open_resolved(resolved)) if other else joined, resolved
@@ -199,56 +239,35 @@ def _with_model(resolved: ResolvedGraph, model: str) -> ResolvedGraph:
     return with_model(resolved, deployment, version=pinned.version, digest=pinned.digest, folder=pinned.folder)
 
 
-def _outcomes(
-    joined: Joined, resolved: ResolvedGraph, folder: Path | None, wanted: Wanted | None, *, other: bool
-) -> tuple[Choice | None, list[Outcome]]:
-    from pointsman.certificates.certify import certify as test
-    from pointsman.certificates.promise import promises
-    from pointsman.certifying import CannotCertify
-
-    bands = promises(resolved)
-    if not bands:
-        raise CannotCertify(f'no automatic band of graph "{resolved.graph.name}" has a promise')
-    if wanted is None:
-        return None, test(joined.labelled, bands)
-    from pointsman.choosing import choose_and_certify
-    from pointsman.library import open_resolved
-
-    if folder is not None:
-        return choose_and_certify(None, resolved, joined, bands, wanted)
-    with store() as connection:
-        library = open_resolved(resolved) if other else None
-        return choose_and_certify(connection, resolved, joined, bands, wanted, other=library)
-
-
-def _signed(
-    outcomes: list[Outcome],
+def _certified(
     joined: Joined,
     resolved: ResolvedGraph,
-    valid_for: str,
-    key: Path | None,
-    issuer: str | None,
-) -> list[SignedCertificate]:
+    terms: Terms,
+    folder: Path | None,
+    wanted: Wanted | None,
+    *,
+    other: bool,
+) -> dict[str, Any]:
+    from pointsman.certification import certification
+    from pointsman.library import open_resolved
+
+    if folder is not None or wanted is None:
+        return certification(joined, resolved, terms, wanted=wanted).document()
+    with store() as connection:
+        library = open_resolved(resolved) if other else None
+        found = certification(joined, resolved, terms, wanted=wanted, connection=connection, other=library)
+        return found.document()
+
+
+def _terms(valid_for: str, issuer: str | None) -> Terms:
     import getpass
-    from uuid import uuid4
 
     from pointsman.api.values import Duration
-    from pointsman.certificate_files import read_private_key
-    from pointsman.certificates.document import SignedCertificate
-    from pointsman.certificates.statement import Terms, statements
-    from pointsman.cli.certificates import default_key
+    from pointsman.certificates.statement import Terms
 
-    if not any(each.certified for each in outcomes):
-        return []
     now = datetime.now(UTC)
     try:
         expires = now + timedelta(microseconds=Duration(valid_for).microseconds)
     except ValueError as error:
         raise Failure(f"--valid-for: {error}", code=Exit.USAGE) from error
-    file = key or default_key()
-    if not file.exists():
-        raise Failure(f"there is no key that signs: {file}", hint="pointsman certificates keygen", code=Exit.NOT_FOUND)
-    private = read_private_key(file)
-    terms = Terms(issuer=issuer or getpass.getuser(), issued=now, expires=expires)
-    made = statements(outcomes, joined.labelled, resolved, terms, [uuid4() for _ in outcomes])
-    return [SignedCertificate.sign(each, private) for each in made]
+    return Terms(issuer=issuer or getpass.getuser(), issued=now, expires=expires)

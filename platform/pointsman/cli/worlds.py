@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +76,9 @@ class ClusterWorld(World, Protocol):
 
     def restarts(self) -> list[dict[str, Any]]:
         """What this release would restart: `deployment`, `namespace`, `revision`, `pods`, `because`."""
+
+    def as_owner(self, command: Sequence[str]) -> None:
+        """Run a command in the graph image as the owner of the namespace's store."""
 
     def door(self, service: str, key: str | None) -> Door:
         """The way to a Service of the namespace with an API key; the namespace's own where none is given."""

@@ -15,8 +15,21 @@ from starlette.routing import Route
 
 from pointsman import __version__
 from pointsman.actions import approvals as to_approve
-from pointsman.console import approvals, dead_letters, decisions, keys, labels, lists, monitors, policies, reviews
+from pointsman.console import (
+    approvals,
+    certificates,
+    certifications,
+    dead_letters,
+    decisions,
+    keys,
+    labels,
+    lists,
+    monitors,
+    policies,
+    reviews,
+)
 from pointsman.console.asking import Refused, TheStore, TheVerdicts
+from pointsman.console.certifier import Certifier
 from pointsman.console.gate import Graphs, gate
 from pointsman.console.limits import Limits
 from pointsman.console.metrics import Verdicts, exposition
@@ -30,7 +43,8 @@ from pointsman.reviews import queue, verdicts
 log = structlog.get_logger()
 
 ROUTERS = (
-    *(each.router for each in (decisions, reviews, approvals, dead_letters, lists, labels, monitors, keys, policies)),
+    *(each.router for each in (decisions, reviews, approvals, dead_letters, lists, labels, monitors)),
+    *(each.router for each in (certifications, certificates, keys, policies)),
     reviews.measuring,
 )
 
@@ -47,6 +61,7 @@ def console_app(store: Store, policies: PolicyFile | None = None) -> FastAPI:
         store.open()
         async with Sweeper(store, counted, policies):
             yield
+        app.state.certifier.close()
         store.close()
 
     app = FastAPI(
@@ -60,6 +75,7 @@ def console_app(store: Store, policies: PolicyFile | None = None) -> FastAPI:
     )
     app.state.store, app.state.graphs = store, Graphs(store)
     app.state.verdicts = counted
+    app.state.certifier = Certifier(store.url)
     for each in ROUTERS:
         app.include_router(each)
     _health(app)

@@ -56,6 +56,7 @@ class Store:
     """The API's connections. `open` and `close` around its life."""
 
     def __init__(self, url: str) -> None:
+        self.url = url
         self._pool = ConnectionPool(
             url,
             min_size=1,

@@ -46,7 +46,7 @@ SELECT band, segment, at, author, comment FROM (
 WHERE change = 'demoted' ORDER BY seq
 """
 ISSUED_SINCE = """
-SELECT issuer FROM certificates WHERE graph_uid = %s AND band = %s AND (%s::text IS NULL OR segment = %s OR segment IS NULL)
+SELECT issuer, author FROM certificates WHERE graph_uid = %s AND band = %s AND (%s::text IS NULL OR segment = %s OR segment IS NULL)
 AND issued_at > %s ORDER BY seq DESC LIMIT 1
 """
 
@@ -96,8 +96,8 @@ def keys(connection: Connection) -> dict[str, Ed25519PublicKey]:
     return {name: Ed25519PublicKey.from_public_bytes(bytes(raw)) for name, raw in rows}
 
 
-def issue(connection: Connection, signed: Sequence[SignedCertificate]) -> int:
-    """Store certificates and return how many are new. They come into effect within a second.
+def issue(connection: Connection, signed: Sequence[SignedCertificate], *, author: str | None = None) -> int:
+    """Store certificates and return how many are new. They come into effect within a second. `author` brings them in.
 
     Raises CertificateRefused where one is signed by no valid key, or another one has its id.
     """
@@ -113,9 +113,9 @@ def issue(connection: Connection, signed: Sequence[SignedCertificate]) -> int:
             body = _body(each)
             cursor.execute(
                 "INSERT INTO certificates (certificate_id, graph_uid, band, segment, scorer, issuer, issued_at, expires_at, "
-                "body) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (certificate_id) DO NOTHING",
+                "body, author) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (certificate_id) DO NOTHING",
                 (of.id, of.graph_uid, of.band, None if of.segment is None else of.segment.value, of.scorer, of.issuer)
-                + (of.issued, of.expires, body),
+                + (of.issued, of.expires, body, author),
             )
             if cursor.rowcount:
                 new += 1
@@ -164,7 +164,8 @@ def rearm(
 ) -> UUID:
     """Take a demotion back, so that a newer certificate counts; return the event's id.
 
-    Raises CertificateRefused where the band is not demoted, has no newer certificate, or `author` has issued that one.
+    Raises CertificateRefused where the band is not demoted, has no newer certificate, or `author` has issued that one or
+    brought it in.
     """
     with connection.transaction():
         connection.execute(LOCK, (graph_uid,))
@@ -176,7 +177,7 @@ def rearm(
         newest = connection.execute(ISSUED_SINCE, asked).fetchone()
         if newest is None:
             raise CertificateRefused(f"{name} has no certificate since it was demoted: certify it first")
-        if newest[0] == author:
+        if author in newest:
             raise CertificateRefused(f'"{author}" has issued the certificate of {name}: a second person re-arms it')
         return _write(connection, graph_uid, band, segment, None, "rearmed", author, comment, now)
 

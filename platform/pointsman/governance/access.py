@@ -17,8 +17,8 @@ class Permission(StrEnum):
     REVIEW = "review"
     """Claim and decide review items."""
     OPERATE = "operate"
-    """Replay and discard dead letters, change lists, import and export labels, re-arm bands; see how
-    reviewers agree, and plant golden items."""
+    """Replay and discard dead letters, change lists, import and export labels, certify bands, bring certificates in and re-arm
+    bands; see how reviewers agree, and plant golden items. Which keys may sign is the store's owner's to say."""
     APPROVE = "approve"
     """Let actions go that need a person's approval, or refuse them."""
     PERSONAL = "seePersonal"
@@ -80,6 +80,12 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/graphs/{graph}/monitors"): Permission.READ,
         ("GET", "/v1/graphs/{graph}/drift"): Permission.READ,
         ("POST", "/v1/graphs/{graph}/bands/{band}/rearm"): Permission.OPERATE,
+        ("POST", "/v1/graphs/{graph}/certifications"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/certifications/{certification}"): Permission.READ,
+        ("POST", "/v1/graphs/{graph}/certifications/{certification}/labels"): Permission.OPERATE,
+        ("POST", "/v1/graphs/{graph}/certifications/{certification}/start"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/certificates"): Permission.READ,
+        ("POST", "/v1/graphs/{graph}/certificates"): Permission.OPERATE,
         ("GET", "/v1/policies"): Permission.READ,
         ("GET", "/v1/keys"): Permission.KEYS,
         ("POST", "/v1/keys"): Permission.KEYS,

@@ -50,8 +50,9 @@ def routing(routes: tuple[Route, ...], *, api: str) -> Routing:
     rules, backends = [Rule(match=Match(), parts=(Part(backend=API),))], list[Backend]()
     for route in sorted(routes, key=lambda each: each.graph):
         name = f"graph-{route.graph}"
-        match = Match(path=f"/v1/graphs/{route.graph}/decisions", exact=True)
-        rules.append(Rule(match=match, parts=(Part(backend=name),)))
+        for what in ("decisions", "scores"):
+            match = Match(path=f"/v1/graphs/{route.graph}/{what}", exact=True)
+            rules.append(Rule(match=match, parts=(Part(backend=name),)))
         backends.append(Backend(name=name, servers=tuple(_servers(route)), decisions=True))
     backends.append(Backend(name=API, servers=(Server(address=api, checked=False),)))
     return Routing(rules=in_order(rules), backends=tuple(backends))

@@ -3,6 +3,8 @@
 POST /decisions         one event, {"events": […]}, a list, or NDJSON. One event is a synchronous caller with the graph's
                         deadline; many are a stream. `Prefer: return=minimal` asks for counts alone. An API key with
                         the permission to decide is asked for where the configuration says so.
+POST /scores            the scores of a history's next events, of which nothing is recorded: for whoever certifies the graph
+                        (an API key with the permission to operate)
 POST /-/history         events that warm up features and are not decided (bearer token)
 PUT  /-/revision        a resolved graph to switch to (bearer token): 200 where it decides, 202 where it waits
 GET  /-/ready, /-/stats, and /-/metrics for Prometheus
@@ -31,6 +33,7 @@ from pointsman.graphs.resolve import ResolvedGraph
 from pointsman_serving.graph.host import GraphHost, Overloaded, ReviewQueueFull
 from pointsman_serving.graph.metrics import exposition
 from pointsman_serving.graph.revision import RevisionRefused
+from pointsman_serving.graph.scoring import Batch, HistoryLost
 
 log = structlog.get_logger()
 
@@ -59,6 +62,7 @@ class GraphApp:
         self._prefix = f"/v1/graphs/{host.name}"
         self._routes: dict[tuple[str, str], Callable[[Scope, Receive], Awaitable[tuple[int, object]]]] = {
             ("POST", "/decisions"): self._decisions,
+            ("POST", "/scores"): self._scores,
             ("POST", "/-/history"): self._history,
             ("PUT", "/-/revision"): self._revision,
             ("GET", "/-/ready"): self._ready,
@@ -107,7 +111,7 @@ class GraphApp:
         raise Refused(404, f'graph "{self._host.name}" has nothing at "{path}"')
 
     async def _decisions(self, scope: Scope, receive: Receive) -> tuple[int, object]:
-        await self._check_key(scope)
+        await self._check_key(scope, Permission.DECIDE)
         events, single = _events(await _body(scope, receive), _header(scope, b"content-type"))
         answers = await self._host.decide(events, synchronous=single)
         if single:
@@ -119,6 +123,18 @@ class GraphApp:
         if "return=minimal" in _header(scope, b"prefer"):
             return 200, counts
         return 200, {**counts, "answers": answers}
+
+    async def _scores(self, scope: Scope, receive: Receive) -> tuple[int, object]:
+        await self._check_key(scope, Permission.OPERATE)
+        try:
+            batch = Batch.model_validate_json(await _body(scope, receive))
+            revision, scores = await self._host.score(batch)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise Refused(422, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        except HistoryLost as error:
+            raise Refused(409, f"{error}: send it from its beginning") from error
+        return 200, {"revision": revision, "scores": scores}
 
     async def _history(self, scope: Scope, receive: Receive) -> tuple[int, object]:
         self._authorise(scope)
@@ -155,7 +171,7 @@ class GraphApp:
     async def _metrics(self, scope: Scope, receive: Receive) -> tuple[int, object]:  # noqa: ARG002
         return 200, exposition(self._host.moment().observed(self._requests.copy()))
 
-    async def _check_key(self, scope: Scope) -> None:
+    async def _check_key(self, scope: Scope, asked: Permission) -> None:
         keyring = self._host.keyring
         if keyring is None:
             return
@@ -164,7 +180,7 @@ class GraphApp:
                 await asyncio.to_thread(keyring.refresh)
             passed = _header(scope, KEY_HEADER.encode())
             key = keyring.identify(_header(scope, b"authorization"), datetime.now(UTC), passed=passed)
-            keyring.caller(key, self._host.name).check(Permission.DECIDE)
+            keyring.caller(key, self._host.name).check(asked)
         except NotAllowed as error:
             raise Refused(
                 error.status, str(error), {"www-authenticate": "Bearer"} if error.status == 401 else {}

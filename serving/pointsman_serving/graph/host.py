@@ -28,6 +28,7 @@ from pointsman_serving.graph.interpreter import settle_interpreter
 from pointsman_serving.graph.queue import DecisionQueue, Overloaded
 from pointsman_serving.graph.revision import Prepared, RevisionRefused
 from pointsman_serving.graph.revisions import Revisions
+from pointsman_serving.graph.scoring import AT_ONCE, Batch, Scoring
 from pointsman_serving.graph.source_reader import SourceReader, reader_of
 from pointsman_serving.graph.tenure import Tenure
 
@@ -60,6 +61,7 @@ class GraphHost:
         self._store_answers = False
         self._source: SourceReader | None = None
         self._activities = Activities()
+        self._scoring = Scoring()
 
     async def start(self) -> None:
         """Make the graph ready, take it over unless this host stands by, and begin to decide.
@@ -110,6 +112,17 @@ class GraphHost:
         """Record events that only warm up features; (new, broken). Raises ValueError after the first decision."""
         async with self._queue.between_batches():
             return await self._queue.in_thread(self._serving_engine.import_history, events)
+
+    async def score(self, batch: Batch) -> tuple[str, dict[str, float]]:
+        """The revision that decides, and its scores of a history's next events by id; nothing of it is recorded.
+
+        Raises Overloaded, HistoryLost.
+        """
+        engine, found = self._serving_engine, dict[str, float]()
+        for at in range(0, len(batch.events), AT_ONCE):
+            part = batch.events[at : at + AT_ONCE]
+            found |= await self._queue.in_thread(self._scoring.score, engine, batch, part, batch.after + at)
+        return engine.graph.resolved.revision, found
 
     async def switch(self, resolved: ResolvedGraph) -> str:
         """Decide by another revision, at once or when what it waits for is there; return the one that decides. Idempotent.
@@ -271,6 +284,7 @@ class GraphHost:
         waiting = await self._queue.in_thread(engine.open_reviews)
         self._open_reviews, self._escalated = waiting.count, waiting.escalated
         self._bands = await self._queue.in_thread(engine.bands)
+        await self._queue.in_thread(self._scoring.forget)
         if not await self._queue.in_thread(engine.holds):
             self._tenure.lose()
 
