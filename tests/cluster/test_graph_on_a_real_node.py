@@ -4,6 +4,7 @@ that is frozen, and nothing lost or doubled whatever is killed meanwhile."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,20 +12,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from harness import asked, pod_monitors, triton, yours
 from harness import operator as harness
-from harness import triton, yours
 from harness.cluster import Cluster
 from harness.example import EXAMPLE, GRAPH, Fraud, folder_of, transactions, with_store
+from harness.kafka import Broker, broker
 from harness.killing import kill
 from harness.operator import MANIFESTS, NAMESPACE
+from harness.prometheus import prometheus
 from harness.waiting import wait_for
 from pointsman.demo.publish import Description, Publisher
 from pointsman.demo.streaming import Sent
 from pointsman_images.build import build
+from pointsman_images.cache import Missing
 
 pytestmark = [
     pytest.mark.cluster,
@@ -51,7 +57,9 @@ def fraud(
     with mlflow_at(real_node.host) as server:
         subprocess.run([sys.executable, "-m", "pointsman.demo.register", "--tracking-uri", server.url], check=True)
         harness.installed(real_node)
-        real_node.kubectl("apply", "--server-side", "-k", str(MANIFESTS / "gateway"))
+        pod_monitors.define(real_node)
+        for part in ("gateway", "monitoring"):
+            real_node.kubectl("apply", "--server-side", "-k", str(MANIFESTS / part))
         settings = {
             "POINTSMAN_REGISTRY_URL": server.url,
             "POINTSMAN_REGISTRY_POLL_SECONDS": "1",
@@ -198,3 +206,95 @@ def test_a_graph_that_needs_other_pods_gets_them_beside_the_old_ones(
     assert fraud.status()["shape"] != old
     gone = lambda: [each["metadata"]["name"] for each in fraud.cluster.list("rayservice", fraud.namespace)]  # noqa: E731
     wait_for("the old pods have drained", lambda: len(gone()) == 1, seconds=120, every=0.5)
+
+
+TOPIC = "transactions"
+
+
+@pytest.fixture(scope="module")
+def kafka(fraud: Fraud, say: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker beside the node, and the example's stream read from its topic, as the README says."""
+    stream = yaml.safe_load((MANIFESTS / "examples" / "kafka" / "transactions.yaml").read_text())
+    try:
+        with broker(tmp_path_factory.mktemp("kafka"), say, str(fraud.cluster.host)) as running:
+            running.create(TOPIC, partitions=3)
+            stream["spec"]["source"]["kafka"] |= {"bootstrapServers": [running.address], "topic": TOPIC}
+            fraud.kubectl("apply", "-f", "-", stdin=json.dumps(stream))
+            yield running
+    except Missing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no broker: {missing}", pytrace=False)
+        pytest.skip(f"NOT TESTED: {missing}")
+
+
+def source(fraud: Fraud) -> tuple[str, str]:
+    """Whether the stream's source is reached, and the reason."""
+    conditions = {each["type"]: each for each in fraud.status("eventstream", "transactions").get("conditions", ())}
+    found = conditions.get("SourceReachable", {})
+    return str(found.get("status")), str(found.get("reason"))
+
+
+def test_a_topic_is_decided_once_though_its_broker_is_killed(
+    fraud: Fraud, kafka: Broker, take: Callable[[int], list[bytes]]
+) -> None:
+    before = fraud.counted()
+
+    def produce(count: int) -> None:
+        kafka.produce(TOPIC, [(str(json.loads(line).get("card_id")), line) for line in take(count)])
+
+    def read() -> int:
+        with fraud.store() as connection:
+            row = connection.execute("SELECT sum(next_offset) FROM source_offsets").fetchone()
+        return 0 if row is None or row[0] is None else int(row[0])
+
+    wait_for("the topic is reached", lambda: source(fraud)[0] == "True", seconds=120, every=0.5)
+    produce(4000)
+    wait_for("some of it is decided", lambda: read() > 0, seconds=60)
+    kafka.kill()
+    wait_for("the status says so", lambda: source(fraud) == ("False", "SourceUnreachable"), seconds=60, every=0.5)
+    kafka.start()
+    produce(1000)
+
+    wait_for("everything is decided", lambda: read() == 5000, seconds=120)
+    after = fraud.counted()
+    assert after.broken() == ()
+    assert after.received - before.received == 5000
+    fraud.ready("eventstream", "transactions")
+    fraud.ready()
+
+
+def test_prometheus_counts_what_was_sent_and_answers_every_query_of_the_dashboards_and_alerts(
+    fraud: Fraud, kafka: Broker, take: Callable[[int], list[bytes]], tmp_path: Path
+) -> None:
+    configs = pod_monitors.scrape_configs(fraud.cluster)
+    often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    queries = asked.by_dashboards() | {
+        each: each for group in ("pointsman-graphs", "pointsman-operator") for each in asked.by_alerts(group)
+    }
+    configuration = {"global": often, "rule_files": [str(asked.RULES)], "scrape_configs": configs}
+    headers = fraud.headers
+    with prometheus(configuration, tmp_path) as server:
+        everybody = {each["job_name"]: {"up"} for each in configs}
+        wait_for("everybody is read", lambda: server.targets() == everybody, seconds=60, every=0.5)
+
+        def counted() -> dict[str, float]:
+            asked_for = {
+                "events": "sum(pointsman_graph_events_total)",
+                "decisions": "sum(pointsman_graph_decisions_total)",
+                "others": "sum(pointsman_graph_dead_letters_total) + sum(pointsman_graph_duplicates_total)",
+                "in the store": "max(pointsman_events_received_total)",
+            }
+            return {name: sum(server.ask(query)) for name, query in asked_for.items()}
+
+        before = counted()
+        sent = fraud.send(take(10_000), batch=1000)
+        assert sent.retries == 0
+
+        def more() -> dict[str, float]:
+            return {name: value - before[name] for name, value in counted().items()}
+
+        others = sent.dead_letters + sent.duplicates
+        expected = {"events": 10_000, "decisions": sent.decided, "others": others, "in the store": 10_000}
+        wait_for("Prometheus has counted what was sent", lambda: more() == expected, seconds=60, every=0.5)
+        assert server.ask("pointsman_ledger_missing_leaves") == [0.0, 0.0]
+        asked.answered(server, queries, lambda: asked.work(fraud.gateway, headers))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import random
 import re
@@ -170,47 +169,18 @@ NOT_HERE = re.compile("pointsman_(source|operator)_")
 """The example's events are posted, and no operator runs here: tests of Kafka and of the operator look at those"""
 
 
-def work(client: ControlClient, home: Home, verdict: str) -> None:
-    """Something of everything that is counted: decided alone and in company, again, late, broken, by a person."""
-    id_ = f"work-{time.time_ns()}"
-    assert decide(client, home, id_).json()["outcome"] == "approve"
-    assert decide(client, home, id_).json()["duplicate"] is True
-    assert decide(client, home, f"{id_}-late", at="2026-04-01T01:00:00Z").json()["reasons"] == ["LateEvent"]
-    assert post(client, home, json={"events": [{"transaction_id": f"{id_}-broken"}]}).json()["deadLetters"] == 1
-    (first, *_) = ask(client, home, "claim", graph="card-fraud")
-    ask(client, home, f"{first['review_id']}/verdict", verdict=verdict, reason="the holder was asked")
-
-
-def ask(client: ControlClient, home: Home, path: str, **body: str) -> list[dict[str, str]]:
-    """The items of an answer of the API."""
-    address = client.get("DecisionGraph", "card-fraud")["status"]["url"].partition("/v1/")[0]
-    key = SecretStore(home.secrets).get(*FIRST_KEY)
-    headers = {"authorization": f"Bearer {key}"}
-    answer = httpx2.post(f"{address}/v1/reviews/{path}", json=body, headers=headers, timeout=30, trust_env=False)
-    return answer.raise_for_status().json()["items"]
-
-
 def test_prometheus_finds_data_for_every_query_of_the_dashboards_and_for_every_alert(
     client: ControlClient, home: Home, tmp_path: Path
 ) -> None:
     configuration = orjson.loads((home.config / "prometheus.yml").read_bytes())
     often = {"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [str(asked.RULES)]}
     queries = asked.by_dashboards() | {each: each for each in asked.by_alerts("pointsman-graphs")}
-    unanswered = {place: query for place, query in queries.items() if not NOT_HERE.search(query)}
-    verdicts = itertools.cycle(("fraud", "legitimate"))
+    here = {place: query for place, query in queries.items() if not NOT_HERE.search(query)}
+    address = client.get("DecisionGraph", "card-fraud")["status"]["url"].partition("/v1/")[0]
+    headers = {"authorization": f"Bearer {SecretStore(home.secrets).get(*FIRST_KEY)}"}
     with prometheus(configuration | often, tmp_path) as server:
-
-        def everything_is_read() -> bool:
-            return server.targets() == {each["job_name"]: "up" for each in configuration["scrape_configs"]}
-
-        def everything_is_answered() -> bool:
-            work(client, home, next(verdicts))
-            for place in [place for place, query in unanswered.items() if server.ask(query)]:
-                del unanswered[place]
-            return not unanswered
-
-        until(everything_is_read)
-        until(everything_is_answered, what=unanswered)
+        until(lambda: server.targets() == {each["job_name"]: {"up"} for each in configuration["scrape_configs"]})
+        asked.answered(server, here, lambda: asked.work(address, headers))
         rules = [rule for group in server.get("/rules")["groups"] for rule in group["rules"]]
     assert {rule["health"] for rule in rules} == {"ok"}, rules
 

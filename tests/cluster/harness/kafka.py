@@ -69,14 +69,13 @@ class Broker:
 
     user, password = "pointsman", "a-password-of-the-tests"
 
-    def __init__(self, folder: Path, jars: Path) -> None:
+    def __init__(self, folder: Path, jars: Path, host: str) -> None:
         self._folder, self._jars = folder, jars
-        ports = _free_ports(3)
-        self.address, self.secure, self._controller = (f"localhost:{port}" for port in ports)
+        self.address, self.secure, self._controller = (f"{host}:{port}" for port in _free_ports(3, host))
         authority = Authority(folder / "pki")
         self.authority = authority.files.certificate
         self._settings = folder / "broker.properties"
-        self._settings.write_text(self._properties(_keystore(authority.server("broker", ["localhost"]))))
+        self._settings.write_text(self._properties(_keystore(authority.server("broker", [host]))))
         self._process: subprocess.Popen[bytes] | None = None
         self._admin: Any = AdminClient({"bootstrap.servers": self.address, "log_level": 2})
         scram = f"SCRAM-SHA-512=[name={self.user},password={self.password}]"
@@ -168,9 +167,9 @@ class Broker:
 
 
 @contextmanager
-def broker(folder: Path, say: Say) -> Iterator[Broker]:
-    """A running broker. Raises `Missing` where this machine cannot run one."""
-    kafka = Broker(folder, jars(say))
+def broker(folder: Path, say: Say, host: str = "localhost") -> Iterator[Broker]:
+    """A running broker, reached at this name or address of this machine. Raises `Missing` where it cannot run one."""
+    kafka = Broker(folder, jars(say), host)
     try:
         kafka.start()
         yield kafka
@@ -195,12 +194,12 @@ def _keystore(certificate: Certificate) -> Path:
     return path
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count: int, host: str) -> list[int]:
     """Ports that were free a moment ago, all different."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((host, 0))
         return [int(each.getsockname()[1]) for each in sockets]
     finally:
         for each in sockets:

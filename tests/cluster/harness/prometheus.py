@@ -51,9 +51,12 @@ class Prometheus:
         values = [float(each["value"][1]) for each in self.get("/query", query=expression)["result"]]
         return [value for value in values if not math.isnan(value)]
 
-    def targets(self) -> dict[str, str]:
-        """Whether what it reads answers, by job."""
-        return {each["labels"]["job"]: each["health"] for each in self.get("/targets")["activeTargets"]}
+    def targets(self) -> dict[str, set[str]]:
+        """Whether what it reads answers, by the configuration's jobs: {"up"} where all of a job do."""
+        found = dict[str, set[str]]()
+        for each in self.get("/targets")["activeTargets"]:
+            found.setdefault(each["scrapePool"], set()).add(each["health"])
+        return found
 
 
 @contextmanager
