@@ -1,5 +1,5 @@
 # Every target does its own set-up. Needs Python 3.11 to 3.13 and make; all else comes from requirements/*.txt.
-.PHONY: help demo test test-fast lint format bench bench-memory manifests images cluster deploy lock clean
+.PHONY: help demo test test-fast lint format bench bench-memory bench-cluster manifests images cluster deploy lock clean
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -63,6 +63,11 @@ bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (hal
 
 bench-memory: $(READY) ## Measure: a million events, and what memory does meanwhile (10 min)
 	@$(BIN)/python benchmarks/memory.py
+	@$(BIN)/python benchmarks/page.py
+
+bench-cluster: $(READY) ## Measure the fraud example on a real node beside the local runtime (12 min; what `make cluster` needs)
+	@$(BIN)/python -m pointsman_serving.triton.environment
+	@PYTHONPATH=tests/cluster:images:benchmarks/peers $(BIN)/python benchmarks/cluster.py
 	@$(BIN)/python benchmarks/page.py
 
 manifests: $(READY) ## Generate what is made from code: kinds, runtimes, admission, the chart, the pages of reasons, versions and the network

@@ -81,16 +81,17 @@ def open_loop(arm: Arm, reader: Reader, *, a_second: float, seconds: float) -> S
         events = [file.readline() for _ in range(int(a_second * seconds))]
         reader.offsets[arm.name] = file.tell()
     used = arm.cpu_seconds()
-    waits = asyncio.run(_ask(arm, events, a_second))
+    waits = asyncio.run(asked_openly(arm.url, arm.key, events, a_second))
     used = arm.cpu_seconds() - used
     p50, p95, p99 = np.percentile(waits, [50, 95, 99]) * 1000
     return Slice(a_second=a_second, p50=p50, p95=p95, p99=p99, cpu_us=used / len(events) * 1e6)
 
 
-async def _ask(arm: Arm, events: list[bytes], a_second: float) -> list[float]:
-    address = urlsplit(arm.url)
+async def asked_openly(url: str, key: str, events: list[bytes], a_second: float) -> list[float]:
+    """Seconds that each event waited, from when it was due. Raises SystemExit where any answer is not 200."""
+    address = urlsplit(url)
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-    head = f"POST {address.path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer {arm.key}\r\n"
+    head = f"POST {address.path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer {key}\r\n"
     began = time.perf_counter() + 0.1
 
     async def one(at: int) -> float:
@@ -104,11 +105,11 @@ async def _ask(arm: Arm, events: list[bytes], a_second: float) -> list[float]:
         while idle and idle[-1][0].at_eof():  # one that the server has closed meanwhile
             idle.pop()
         try:
-            reader, writer = idle.pop() if idle else await asyncio.open_connection(address.hostname, address.port)
+            reader, writer = idle.pop() if idle else await asyncio.open_connection(address.hostname, address.port or 80)
             writer.write(f"{head}Content-Length: {len(events[at])}\r\n\r\n".encode() + events[at])
             answer = await reader.readuntil(b"\r\n\r\n")
             if not answer.startswith(b"HTTP/1.1 200"):
-                raise SystemExit(f"{arm.name}: {answer[:80]!r}: the run is void")
+                raise SystemExit(f"{url}: {answer[:80]!r}: the run is void")
             await reader.readexactly(int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
         except (OSError, asyncio.IncompleteReadError):
             return False

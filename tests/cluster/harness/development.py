@@ -142,9 +142,8 @@ def _say_what_is_built(shown: Parts) -> None:
         shown.say(f"it is kept in {cache_folder()}")
 
 
-def main() -> int:
-    """Run it until Ctrl-C, SIGTERM or the terminal's end; 1 where it does not come up, or a part of it ends by itself."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+def interrupt_once(console: Console) -> None:
+    """From now on Ctrl-C, SIGTERM or the terminal's end raise KeyboardInterrupt, once."""
 
     def stop(number: int, frame: object) -> None:
         for each in ENDS:
@@ -154,6 +153,12 @@ def main() -> int:
 
     for each in ENDS:
         signal.signal(each, stop)
+
+
+def main() -> int:
+    """Run it until Ctrl-C, SIGTERM or the terminal's end; 1 where it does not come up, or a part of it ends by itself."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    interrupt_once(console)
     try:
         with alone(), development(Parts(console)) as cluster:
             try:
