@@ -38,7 +38,7 @@ class Certification:
     def document(self) -> dict[str, Any]:
         """As it is told, in JSON: `bands`, `choice` where thresholds were looked for, `leftOut`, `statements` to be signed."""
         said: dict[str, Any] = {
-            "bands": [shown(each) for each in self.outcomes],
+            "bands": [shown(each, self.joined.days) for each in self.outcomes],
             "statements": [each.model_dump(mode="json", by_alias=True, exclude_none=True) for each in self.statements],
             "leftOut": {"withoutDecision": self.joined.unknown, "ofAnotherScorer": self.joined.other_scorer},
         }

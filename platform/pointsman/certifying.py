@@ -36,8 +36,10 @@ from pointsman.library import GraphLibrary
 Connection = psycopg.Connection[TupleRow]
 
 DECISIONS = """
-SELECT d.decision_id, d.score, d.revision, e.body, d.body FROM decision_keys k JOIN decisions d USING (day, decision_id)
-JOIN events e USING (day, stream_uid, event_id) WHERE k.decision_id = ANY(%s) AND d.score IS NOT NULL
+SELECT d.decision_id, d.score, d.revision, e.body, d.body, e.event_time
+FROM decision_keys k JOIN decisions d USING (day, decision_id)
+    JOIN events e USING (day, stream_uid, event_id)
+WHERE k.decision_id = ANY(%s) AND d.score IS NOT NULL
 """
 REVISIONS = "SELECT digest, body FROM revisions WHERE kind = 'DecisionGraph' AND digest = ANY(%s)"
 OF_GRAPH = "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND name = %s AND starts_with(digest, %s)"
@@ -66,6 +68,8 @@ class Joined:
     other_scorer: int
     events: Sequence[object] | None = None
     traffic: Traffic | None = None
+    days: float | None = None
+    """in which the labelled ones came, by the times of their events, at least one; None where those are not at hand"""
 
 
 def serving(connection: Connection, graph: str) -> ResolvedGraph:
@@ -127,7 +131,7 @@ def scored_anew(connection: Connection, ids: Sequence[bytes], library: GraphLibr
     with connection.transaction():
         for at in range(0, len(ids), AT_ONCE):
             part = [UUID(bytes=id_) for id_ in ids[at : at + AT_ONCE]]
-            for id_, _, _, event, body in connection.execute(DECISIONS, (part,)).fetchall():
+            for id_, _, _, event, body, _ in connection.execute(DECISIONS, (part,)).fetchall():
                 found[id_.bytes] = (orjson.loads(event), orjson.loads(body)["values"])
     events, values = zip(*(found[id_] for id_ in ids), strict=True)
     return rescore(library.graph, library.ports, events, values)
@@ -138,7 +142,7 @@ def known_to_the_store(
 ) -> Joined:
     """Recorded decisions of the same scorer, or of any model on the same features, with the labels that count now.
 
-    Raises CannotCertify. The weights are bound by the smallest propensity that the graph's audit, or any label, came with.
+    Raises CannotCertify. The weights are bound by the smallest propensity that a sample of the graph, or any label, came with.
     """
     spec = resolved.graph.spec
     segments = None if segment is None else read_segmentation(resolved, segment)[1]
@@ -155,18 +159,26 @@ def known_to_the_store(
     if not len(rows):
         raise CannotCertify("no decision of this scorer has a label that counts yet")
     propensities = known.propensities[kept]
+    samples = [float(spec.audit.sample.fraction) or 1.0]
+    if spec.uncertified is not None:
+        samples.append(float(spec.uncertified.sample.fraction) or 1.0)
     labelled = Labelled(
         ids=[items.ids[at] for at in rows.tolist()],
         scores=items.scores[rows],
         labels=known.labels[kept],
         propensities=propensities,
-        smallest_propensity=min(float(spec.audit.sample.fraction) or 1.0, float(propensities.min())),
+        smallest_propensity=min(*samples, float(propensities.min())),
         segment_field=None if segments is None else str(segments),
         segments=None
         if segments is None or items.segments is None
         else np.array(segments.of(items.segments[rows]), dtype=object),
     )
-    return Joined(labelled=labelled, unknown=int((~scored).sum()), other_scorer=int((scored & ~ours).sum()))
+    return Joined(
+        labelled=labelled,
+        unknown=int((~scored).sum()),
+        other_scorer=int((scored & ~ours).sum()),
+        days=_days(items.event_times[rows]),
+    )
 
 
 def of_the_store(
@@ -184,23 +196,29 @@ def of_the_store(
     """
     names = decision_ids(resolved.graph_uid, labels)
     of_event = dict(zip(names, labels, strict=True))
-    wanted, rows = [UUID(bytes=id_) for id_ in names], list[tuple[bytes, float, str, bytes]]()
+    wanted, rows = [UUID(bytes=id_) for id_ in names], list[tuple[bytes, float, str, bytes, datetime]]()
     with connection.transaction():
         for at in range(0, len(wanted), AT_ONCE):
             found = connection.execute(DECISIONS, (wanted[at : at + AT_ONCE],)).fetchall()
-            rows += [(id_.bytes, score, revision, bytes(body)) for id_, score, revision, body, _ in found]
-    same = alike(connection, resolved, {revision for _, _, revision, _ in rows}, any_model=any_model)
+            rows += [(id_.bytes, score, revision, bytes(body), at_) for id_, score, revision, body, _, at_ in found]
+    same = alike(connection, resolved, {revision for _, _, revision, *_ in rows}, any_model=any_model)
     kept = [row for row in rows if row[2] in same]
     labelled = _labelled(
         resolved,
-        [id_ for id_, _, _, _ in kept],
-        [score for _, score, _, _ in kept],
-        [labels[of_event[id_]] for id_, _, _, _ in kept],
-        None if segment is None else [orjson.loads(body) for _, _, _, body in kept],
+        [id_ for id_, *_ in kept],
+        [score for _, score, *_ in kept],
+        [labels[of_event[id_]] for id_, *_ in kept],
+        None if segment is None else [orjson.loads(body) for _, _, _, body, _ in kept],
         segment,
         smallest_propensity,
     )
-    return Joined(labelled=labelled, unknown=len(labels) - len(rows), other_scorer=len(rows) - len(kept))
+    times = np.array([at.timestamp() * 1e6 for *_, at in kept], dtype=np.float64)
+    return Joined(
+        labelled=labelled,
+        unknown=len(labels) - len(rows),
+        other_scorer=len(rows) - len(kept),
+        days=_days(times),
+    )
 
 
 def of_events(
@@ -231,7 +249,7 @@ def of_events(
     traffic = Traffic(
         ids=decision_ids(resolved.graph_uid, scored),
         scores=np.array([score for score, _ in scored.values()], dtype=np.float64),
-        days=_days(resolved, [event for _, event in scored.values()]),
+        days=_days(_times(resolved, [event for _, event in scored.values()])),
     )
     return Joined(
         labelled=labelled,
@@ -239,6 +257,7 @@ def of_events(
         other_scorer=0,
         events=[event for _, event in seen.values()],
         traffic=traffic,
+        days=traffic.days,
     )
 
 
@@ -280,10 +299,14 @@ def given(items: Labelled, *, smallest_propensity: float | None, unknown: int, o
     return Joined(labelled=labelled, unknown=unknown, other_scorer=other_scorer)
 
 
-def _days(resolved: ResolvedGraph, events: Sequence[object]) -> float:
-    """Over how many days events came, by their own time; at least one."""
+def _times(resolved: ResolvedGraph, events: Sequence[object]) -> npt.NDArray[np.int64]:
     contract = compile_contract(resolved.stream)
-    times = contract.read(events).columns[contract.time].values
+    times: npt.NDArray[np.int64] = contract.read(events).columns[contract.time].values
+    return times
+
+
+def _days(times: npt.NDArray[Any]) -> float:
+    """Over how many days these moments (µs) are spread; at least one."""
     return max(1.0, float(np.ptp(times)) / DAY_US) if len(times) else 1.0
 
 

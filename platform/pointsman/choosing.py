@@ -142,7 +142,7 @@ def _traffic(connection: Connection, resolved: ResolvedGraph, other: GraphLibrar
 
 def _events_of(connection: Connection | None, joined: Joined, items: Labelled) -> list[object]:
     """The events of these items, which are some of the labelled ones."""
-    if connection is None:
+    if joined.events is not None or connection is None:
         by_id = dict(zip(joined.labelled.ids, joined.events or (), strict=True))
         return [by_id[id_] for id_ in items.ids]
     found = dict[bytes, Any]()

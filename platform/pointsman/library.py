@@ -27,7 +27,7 @@ from pointsman.certificates.promise import promises
 from pointsman.certificates.standing import Known, Standing, stand
 from pointsman.columns import Column
 from pointsman.decisions.accept import accept
-from pointsman.graphs.audit import drawn
+from pointsman.graphs.audit import draws
 from pointsman.graphs.compile import CompiledGraph, compile_graph
 from pointsman.graphs.decide import GraphState, evaluate, triage
 from pointsman.graphs.documents import by_name
@@ -95,7 +95,7 @@ class GraphLibrary:
         if accepted.positions:
             evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists)
             overdue = np.zeros(len(accepted.positions), dtype=np.bool_)
-            sample = drawn(self.graph.resolved.graph_uid, accepted.decision_ids, self.graph.audit_share)
+            sample = draws(self.graph.resolved.graph_uid, accepted.decision_ids)
             concluded = triage(self.graph, evaluation, overdue, sample, self.certified(now).live)
             self._state.commit()
             bands = [*self.graph.band_names, None]

@@ -57,6 +57,10 @@ def test_too_few_items_are_told_how_many_more_it_takes_and_those_are_enough(of) 
     assert (few.certified, few.test.wrong) == (False, 0)
     assert "2,995 do" in few.what_is_needed()
     assert few.needed == 2 * (2995 - few.test.labelled)
+    assert few.what_is_needed(10.0).endswith(
+        f"; at the {2 * few.test.labelled / 10:,.0f} a day that came so far it takes "
+        f"{math.ceil(few.needed * 10 / (2 * few.test.labelled))} days"
+    )
 
 
 def test_a_band_that_breaks_its_promise_is_not_certified_by_more_items(of) -> None:

@@ -33,6 +33,11 @@ def demotion(**changes):
     return replace(made, **changes)
 
 
+def live(**fields):
+    """What is live of the example while its other band never had a certificate."""
+    return LiveBands(**fields, never=frozenset({2}))
+
+
 def by_card(value):
     return Segment(field="event.card_id", value=value)
 
@@ -48,7 +53,7 @@ def of(required):
 
 def test_without_certificates_it_says_how_many_labelled_items_it_takes(of) -> None:
     standing = stand(of, Known(), NOW)
-    assert standing.live == NOTHING_LIVE
+    assert standing.live == LiveBands(never=frozenset({0, 2}))
     assert [each.reason for each in standing.reports] == [Reason.NoLiveCertificate] * 2
     assert "it takes at least 2,995 labelled items of the band, none wrong" in standing.reports[0].message
 
@@ -56,11 +61,11 @@ def test_without_certificates_it_says_how_many_labelled_items_it_takes(of) -> No
 def test_a_band_acts_until_its_certificate_expires(of, certificate) -> None:
     known = Known(certificates=[certificate()])
     standing = stand(of, known, LATER)
-    assert (standing.live, said(standing)) == (LiveBands(whole=frozenset({0})), [(None, "CertificatesLive")])
+    assert (standing.live, said(standing)) == (live(whole=frozenset({0})), [(None, "CertificatesLive")])
     assert "error at most 0.050% (0 wrong of 5,000) until 2026-11-28" in standing.reports[0].message
     assert standing.until == known.certificates[0].expires
     expired = stand(of, known, standing.until)
-    assert (expired.live, said(expired)) == (NOTHING_LIVE, [(None, "CertificateExpired")])
+    assert (expired.live, said(expired)) == (live(), [(None, "CertificateExpired")])
 
 
 def test_a_certificate_ends_soon_from_seven_days_before_its_end_on(of, certificate) -> None:
@@ -103,7 +108,7 @@ def test_what_no_key_has_signed_is_said(of) -> None:
 def test_a_demoted_band_does_not_act_and_says_why(of, certificate) -> None:
     known = Known(certificates=[certificate()], demotions=[demotion()])
     standing = stand(of, known, NOW)
-    assert standing.live == LiveBands(demoted=LiveBands(whole=frozenset({0})))
+    assert standing.live == live(demoted=LiveBands(whole=frozenset({0})))
     assert said(standing) == [(None, "BandDemoted")]
     assert standing.reports[0].message == "it was demoted by monitor: 4 of 700 audited items are wrong"
 
@@ -123,21 +128,34 @@ def test_without_certificates_a_band_acts_until_it_is_demoted(of, certificate, c
 def test_the_last_certification_says_whether_a_band_is_by_segment(of, certificate) -> None:
     segments = [certificate(segment=by_card("a")), certificate(segment=by_card("b"), bound=0.5)]
     standing = stand(of, Known(certificates=[certificate(), *segments]), NOW)
-    assert standing.live == LiveBands(by_segment={0: ("event.card_id", frozenset({"a"}))})
+    assert standing.live == live(by_segment={0: ("event.card_id", frozenset({"a"}))})
     assert said(standing) == [('event.card_id = "a"', "CertificatesLive")]
     again = stand(of, Known(certificates=[*segments, certificate()]), NOW)
-    assert again.live == LiveBands(whole=frozenset({0}))
+    assert again.live == live(whole=frozenset({0}))
 
 
 def test_a_demoted_segment_leaves_the_others_and_takes_the_whole(of, certificate) -> None:
     segments = [certificate(segment=by_card("a")), certificate(segment=by_card("b"))]
     demoted = [demotion(segment="a")]
-    assert stand(of, Known(certificates=segments, demotions=demoted), NOW).live == LiveBands(
+    assert stand(of, Known(certificates=segments, demotions=demoted), NOW).live == live(
         by_segment={0: ("event.card_id", frozenset({"b"}))},
         demoted=LiveBands(by_segment={0: ("event.card_id", frozenset({"a"}))}),
     )
     whole = stand(of, Known(certificates=[certificate()], demotions=demoted), NOW).live
-    assert whole == LiveBands(demoted=LiveBands(whole=frozenset({0})))
+    assert whole == live(demoted=LiveBands(whole=frozenset({0})))
+
+
+def test_a_band_begins_as_long_as_it_never_had_a_certificate(of, certificate) -> None:
+    position = of[0].position
+    assert position in stand(of, Known(), NOW).live.never
+    for known in (
+        Known(certificates=[certificate(expires=NOW)]),
+        Known(certificates=[certificate(scorer="sha256:" + "1" * 64)]),
+        Known(refused=("approve",)),
+        Known(demotions=[demotion()]),
+    ):
+        assert position not in stand(of, known, NOW).live.never
+    assert [each.never_certified for each in stand(of, Known(refused=("approve",)), NOW).reports] == [False, True]
 
 
 def test_rows_are_covered_by_band_and_segment() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import re
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
 import orjson
 import pytest
@@ -29,6 +30,8 @@ from pointsman.labels.importing import Truth
 from pointsman.labels.store import import_labels
 from pointsman.library import load, open_resolved
 from pointsman.models.artifact import digest_of
+from pointsman.reviews import queue, verdicts
+from pointsman.reviews.verdicts import Said
 from pointsman.store.database import connect
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
@@ -250,6 +253,48 @@ def test_the_cheapest_thresholds_are_live_as_soon_as_the_graph_has_them(engine, 
     record_revision(engine.connection, edited.graph.resolved)
     engine.serves(edited.graph.resolved.revision)
     assert "has the cheapest of these thresholds already" in pointsman(*how[:-2], "--dry-run")[1]
+
+
+def test_a_graph_without_history_is_a_shadow_until_what_people_saw_of_it_certifies_it(
+    engine, key, database_url
+) -> None:
+    pointsman("certificates", "trust", key.with_name("key.pub.pem"))
+    resolved, now = engine.graph.resolved, datetime.now(UTC)
+    document = resolved.graph.document()
+    document["spec"]["uncertified"] = {"outcome": "approve", "sample": "80%"}
+    graph = type(resolved.graph).model_validate(document)
+    parts = {"stream": resolved.stream, "views": resolved.views, "targets": resolved.targets, "models": resolved.models}
+    shadow = open_resolved(resolve(graph=graph, **parts))
+    engine.switch(shadow.graph, shadow.ports)
+    record_revision(engine.connection, shadow.graph.resolved)
+    engine.serves(shadow.graph.resolved.revision)
+
+    def answers(name: str, rows: int) -> list[dict]:
+        event = {"occurred_at": now.isoformat(), "amount": "12.50", "card_account": "a"}
+        names = ("transaction_id", "card_id", "terminal_id")
+        events = [event | dict.fromkeys(names, f"{name}{at}") for at in range(rows)]
+        return engine.process([Submission(events=events, arrived=0.0, synchronous=False)])[0]
+
+    stale, *first = answers("shadow", 330)
+    assert stale["reasons"][0] == "StaleFeature"  # after months without an event
+    assert {each["outcome"] for each in first} == {"approve"}
+    seen = [each for each in first if "ShadowSample" in each["reasons"]]
+    assert 220 < len(seen) < 310
+    with connect(database_url) as connection:
+        for each in seen:
+            item = UUID(str(each["decision"]))
+            queue.claim(connection, item, "ann", lease=timedelta(hours=1), now=now)
+            said = Said(verdict="legitimate", reason="seen", reviewer="ann")
+            verdicts.decide(connection, item, said, whole_case=False, now=now)
+    code, said = pointsman("certify", "card-fraud", "--key", key, "-o", "json")
+    approve, _ = orjson.loads(said)["bands"]
+    assert (code, approve["certified"], approve["method"]) == (1, "yes", "ClopperPearson")
+    assert approve["population"].startswith("all decisions of the band")
+    engine._certificates._due = 0.0
+    assert {(each["outcome"], tuple(each["reasons"])) for each in answers("after", 20)} <= {
+        ("approve", ()),
+        ("approve", ("AuditSample",)),
+    }
 
 
 def test_thresholds_are_chosen_within_the_hours_of_reviewers_and_what_cannot_be_weighed_is_named(

@@ -15,7 +15,7 @@ from pointsman.api.decision_graph import Audit
 from pointsman.api.meta import Percent
 from pointsman.decisions.accept import accept
 from pointsman.decisions.record import Records, records
-from pointsman.graphs.audit import drawn
+from pointsman.graphs.audit import drawn, draws
 from pointsman.graphs.compile import compile_graph
 from pointsman.graphs.decide import GraphState, evaluate, triage
 from pointsman.library import GraphLibrary, load
@@ -56,7 +56,7 @@ def recorded(library: GraphLibrary, rows: list[dict[str, str]]) -> Records:
     graph = library.graph
     accepted = accept(graph, rows, lambda ids: {}, source="test", arrived=int(NOW.timestamp() * 1e6))
     evaluation = evaluate(graph, accepted.columns, GraphState(graph.views), library._ports, now=NOW)
-    sample = drawn(graph.resolved.graph_uid, accepted.decision_ids, graph.audit_share)
+    sample = draws(graph.resolved.graph_uid, accepted.decision_ids)
     return records(
         graph,
         decision_ids=accepted.decision_ids,

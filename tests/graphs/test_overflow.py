@@ -34,8 +34,8 @@ def test_the_first_items_find_room_and_later_ones_get_the_declared_outcome(libra
     graph, rows = library.graph, [event(at, amount="9000.00" if at < 6 else "12.50") for at in range(8)]
     accepted = accept(graph, rows, lambda ids: {}, source="test", arrived=int(NOW.timestamp() * 1e6))
     evaluation = evaluate(graph, accepted.columns, GraphState(graph.views), library.ports, now=NOW)
-    nothing, drawn = np.zeros(8, dtype=np.bool_), np.arange(8) == 7
-    found = triage(graph, evaluation, nothing, drawn, room=2)
+    nothing, draws = np.zeros(8, dtype=np.bool_), np.where(np.arange(8) == 7, 0.0, 1.0)
+    found = triage(graph, evaluation, nothing, draws, room=2)
     assert found.outcomes == ["review"] * 2 + ["defer"] * 4 + ["approve"] * 2
     assert found.reasons[1:3] == [("AmountOverLimit",), ("AmountOverLimit", "ReviewOverflow")]
     assert not any(mask[2:6].any() for mask in found.acting.values())
@@ -48,7 +48,7 @@ def test_the_first_items_find_room_and_later_ones_get_the_declared_outcome(libra
     assert (counted.overflowed, counted.automatic) == (4, 2)
     assert sum(count for _, outcome, count, _ in counted.outcomes if outcome == "defer") == 4
     assert dict(counted.because)["AmountOverLimit"] == 2
-    assert triage(graph, evaluation, nothing, drawn).outcomes[:6] == ["review"] * 6
+    assert triage(graph, evaluation, nothing, draws).outcomes[:6] == ["review"] * 6
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from pointsman.labels.assemble import NONE, Assembled, Items, Told, assemble
+from pointsman.api.decision_graph import Band, DecisionGraphSpec
+from pointsman.labels.assemble import NONE, Assembled, Items, Told, assemble, silence_counts
 
 HOUR = 3_600_000_000
 MATURES = timedelta(hours=10)
@@ -69,6 +70,26 @@ def test_silence_means_nothing_before_its_time() -> None:
 )
 def test_silence_means_nothing_where_the_outcome_kept_the_truth_from_showing(band, outcome) -> None:
     assert len(known(bands=band, outcomes=outcome).rows) == 0
+
+
+def test_silence_speaks_of_what_passed_although_its_band_would_have_stopped_it() -> None:
+    assert one(bands="freeze", outcomes="approve") == (False, "Silence", 1.0)
+
+
+def test_the_outcomes_that_let_the_truth_show_are_those_of_bands_that_promise_a_false_label_alone() -> None:
+    def but(*outcomes: str) -> frozenset[str]:
+        promise = {"maxError": "1%"}
+        thresholds = ({"below": "0.1"}, {"atLeast": "0.1", "below": "0.5"}, {"atLeast": "0.5"})
+        bands = [
+            Band.model_validate(
+                {"name": f"b{at}", "outcome": outcome} | bounds | ({} if at == 1 else {"promise": promise})
+            )
+            for at, (outcome, bounds) in enumerate(zip(outcomes, thresholds, strict=True))
+        ]
+        return silence_counts(DecisionGraphSpec.model_construct(bands=bands))
+
+    assert but("approve", "review", "decline") == {"approve"}
+    assert but("flag", "review", "flag") == set()
 
 
 def test_a_verdict_counts_at_once_with_the_probability_of_the_draw() -> None:

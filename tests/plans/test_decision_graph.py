@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pointsman.api.conditions import Condition, find
-from pointsman.api.decision_graph import DecisionGraph
+from pointsman.api.decision_graph import DecisionGraph, Uncertified
 from pointsman.api.documents import load
 from pointsman.api.reasons import Reason
 from pointsman.certificates.awaiting import Awaiting
@@ -278,6 +278,9 @@ def test_a_demoted_band_is_said_though_no_certificate_is_required() -> None:
 
 
 LIVE = BandReport(band="approve", reason=Reason.CertificatesLive, message="error at most 0.080%", bound=0.0008)
+NEVER = BandReport(
+    band="approve", reason=Reason.NoLiveCertificate, message="no certificate: it takes 2,995", never_certified=True
+)
 CHANGED = BandReport(band="freeze", reason=Reason.ScorerChanged, message="changed since: score expression", bound=None)
 
 
@@ -328,6 +331,18 @@ def test_without_any_live_certificate_every_item_goes_to_people_and_the_status_s
     message = condition(certified(CHANGED), "Certified").message
     assert message.startswith("no band has a live certificate, so every item goes to review: ")
     assert message.endswith('band "freeze": changed since: score expression')
+
+
+def test_where_uncertified_items_have_an_outcome_of_their_own_the_status_says_so() -> None:
+    observed = certified(NEVER, CHANGED)
+    spec = observed.graph.spec.model_copy(update={"uncertified": Uncertified(outcome="approve")})
+    graph = observed.graph.model_copy(update={"spec": spec})
+    message = condition(replace(observed, graph=graph), "Certified").message
+    aside = '; until then its items get the outcome "approve" without action, and people see 5%'
+    assert message.startswith(
+        f'no band has a live certificate, so nothing acts: band "approve": {NEVER.message}{aside}; '
+    )
+    assert message.endswith(CHANGED.message)
 
 
 def test_segments_are_counted_in_the_summary() -> None:

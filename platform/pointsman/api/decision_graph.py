@@ -267,6 +267,38 @@ class Audit(Block):
     sample: Percent = Field(default=Percent("1%"), description='The share of every band that is audited. Default "1%".')
 
 
+class Uncertified(Block):
+    """What becomes of items whose automatic band never had a certificate: the graph decides beside what was done before."""
+
+    cel: ClassVar = {
+        "self.outcome != 'review'": "without spec.uncertified these items go to review",
+    }
+
+    outcome: Outcome = Field(
+        description="The outcome that they get in place of their band's, without any action: what was done before there was "
+        "the graph. What the band says is recorded.",
+    )
+    sample: Percent = Field(
+        default=Percent("5%"),
+        description='The share of them that people see as well, so that the first certificate has labels. Default "5%".',
+    )
+
+    @model_validator(mode="after")
+    def _is_no_review(self) -> Self:
+        if self.outcome == REVIEW:
+            refuse(
+                self,
+                [
+                    Finding(
+                        path=("outcome",),
+                        message="items of bands that never had a certificate go to review where spec.uncertified is left out",
+                        hint="leave spec.uncertified out, or name another outcome",
+                    )
+                ],
+            )
+        return self
+
+
 class DecisionGraphSpec(Block):
     """The whole path from an event to a decision."""
 
@@ -279,6 +311,9 @@ class DecisionGraphSpec(Block):
         ),
         "self.certificates != 'Required' || self.bands.all(b, b.outcome == 'review' || has(b.promise))": (
             'where certificates are Required, an automatic band needs "promise"'
+        ),
+        "!has(self.uncertified) || self.certificates == 'Required'": (
+            "uncertified says what happens while certificates are Required"
         ),
         "self.certificates != 'Required' || has(self.label) || self.bands.all(b, b.outcome == 'review')": (
             'where certificates are Required, the graph needs "label"'
@@ -320,6 +355,11 @@ class DecisionGraphSpec(Block):
         description="What a changed graph or a moved model does whose bands have no live certificate while those that serve "
         "have one. Wait: what serves goes on until they are certified. Review: it takes over at once, and the items of these "
         "bands go to people. Default Wait.",
+    )
+    uncertified: Uncertified | None = Field(
+        default=None,
+        description="What becomes of items whose automatic band never had a certificate, where certificates are Required; "
+        "default: all of them go to review. Those of a band whose certificate ended, or that was demoted, always do.",
     )
     bands: KeyedList[Band] = Field(
         min_length=1, max_length=16, description="What follows from the score; the bands are disjoint and complete."
@@ -428,6 +468,9 @@ class DecisionGraphSpec(Block):
                 yield Finding(path=("review", "overflowOutcome"), message=message, hint=hint)
             if automatic and self.label is None:
                 yield Finding(path=("label",), message='certificates are Required, so the graph needs "label"')
+        elif self.uncertified is not None:
+            message = "where no certificates are required, every band acts, and nothing is uncertified"
+            yield Finding(path=("uncertified",), message=message, hint="leave it out, or write certificates: Required")
         if self.deadline.microseconds == 0:
             yield Finding(path=("deadline",), message="a deadline is longer than nothing")
         for position, node in enumerate(self.nodes):

@@ -157,6 +157,7 @@ class Reason(StrEnum):
     Decided = "Decided", "The score lies in an automatic band."
     ReviewBand = "ReviewBand", "The score lies in a band that people decide."
     AuditSample = "AuditSample", "The item was drawn for audit although its band is automatic."
+    ShadowSample = "ShadowSample", "The item's band never had a certificate, and it was drawn for people to see."
     RuleMatched = "RuleMatched", "A rule of the graph sends the item to a person."
     RuleNotEvaluated = "RuleNotEvaluated", "A rule of the graph needs a value that is missing."
     Blocked = "Blocked", "A list of the graph sends the item to a person."

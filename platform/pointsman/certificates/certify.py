@@ -63,8 +63,8 @@ class Outcome:
     def candidates(self) -> int:
         return len(self.tried)
 
-    def what_is_needed(self) -> str:
-        """One sentence for people; nothing where it is certified."""
+    def what_is_needed(self, days: float | None = None) -> str:
+        """One sentence for people; nothing where it is certified. `days` are those in which the labelled items came, if known."""
         if self.certified:
             return ""
         test, band = self.test, self.band
@@ -74,10 +74,14 @@ class Outcome:
                 f"promised {band.alpha:.4%}: more items do not help, another threshold or another promise does"
             )
         least = fewest(band.alpha, band.delta)
-        return (
+        said = (
             f"about {self.needed:,} more labelled items of the band, wrong as seldom as now ({test.wrong} of "
             f"{test.labelled:,}); half of them test the threshold, and without one that is wrong {least:,} do"
         )
+        if days is None or not test.labelled:
+            return said
+        a_day = 2 * test.labelled / days  # the other half was there to choose
+        return f"{said}; at the {a_day:,.0f} a day that came so far it takes {math.ceil(self.needed / a_day):,} days"
 
 
 Candidates = Mapping[str, Sequence[Interval]]

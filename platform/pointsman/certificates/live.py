@@ -17,12 +17,13 @@ from pointsman.columns import Column
 class LiveBands:
     """Bands by their position in the graph. `by_segment` holds how it is divided, and the segments that have live certificates.
 
-    `demoted` are those that a certificate would cover, had they not been demoted.
+    `demoted` are those that a certificate would cover, had they not been demoted; `never` those that never had a certificate.
     """
 
     whole: frozenset[int] = frozenset()
     by_segment: Mapping[int, tuple[str, frozenset[str]]] = field(default_factory=lambda: MappingProxyType({}))
     demoted: LiveBands | None = None
+    never: frozenset[int] = frozenset()
 
     def covers(self, band: npt.NDArray[np.intp], columns: Mapping[str, Column]) -> npt.NDArray[np.bool_]:
         """Which rows, placed in these bands (-1: in none), lie where a certificate is live."""

@@ -27,6 +27,7 @@ class BandReport(BaseModel):
     """its id"""
     ends_soon: bool = False
     """whether it is live and ends within SOON: time to certify anew"""
+    never_certified: bool = False
 
     @property
     def live(self) -> bool:

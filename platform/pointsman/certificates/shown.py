@@ -11,8 +11,8 @@ from pointsman.certificates.thresholds import changed_lines
 from pointsman.graphs.resolve import ResolvedGraph
 
 
-def shown(outcome: Outcome) -> dict[str, Any]:
-    """A band, or a segment of it."""
+def shown(outcome: Outcome, days: float | None) -> dict[str, Any]:
+    """A band, or a segment of it; `days` are those in which what is labelled came."""
     band, test = outcome.band, outcome.test
     low = "" if test.low == -math.inf else f"≥ {test.low:.6g} "
     high = "" if test.high == math.inf else f"< {test.high:.6g}"
@@ -27,7 +27,7 @@ def shown(outcome: Outcome) -> dict[str, Any]:
         "certified": "yes" if outcome.certified else "no",
         "method": outcome.method,
         "population": outcome.population,
-        "needed": outcome.what_is_needed(),
+        "needed": outcome.what_is_needed(days),
     }
 
 

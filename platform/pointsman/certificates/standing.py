@@ -68,11 +68,13 @@ def stand(promises: Sequence[Promised], known: Known, now: datetime, *, required
     if not required:
         return _demoted(promises, known)
     live, demoted, reports = _Places(), _Places(), list[BandReport]()
+    heard_of = {each.band for each in known.certificates} | {each.band for each in known.demotions} | set(known.refused)
+    never = frozenset(band.position for band in promises if band.name not in heard_of)
     expiries = list[datetime]()
     for band in promises:
         chosen = _certificates(band, known)
         if not chosen:
-            reports.append(_missing(band, known))
+            reports.append(_missing(band, known, never_certified=band.position in never))
             continue
         for each in chosen:
             report = _report(each, known, now)
@@ -83,7 +85,7 @@ def stand(promises: Sequence[Promised], known: Known, now: datetime, *, required
                 expiries += [moment for moment in (each.expires - SOON, each.expires) if moment > now]
                 live.add(band.position, each)
     return Standing(
-        live=live.bands(demoted.bands() if demoted.whole or demoted.by_segment else None),
+        live=live.bands(demoted.bands() if demoted.whole or demoted.by_segment else None, never),
         reports=tuple(reports),
         until=min(expiries, default=None),
     )
@@ -112,8 +114,8 @@ class _Places:
             _, values = self.by_segment.get(position, ("", frozenset()))
             self.by_segment[position] = (segment.field, values | {segment.value})
 
-    def bands(self, demoted: LiveBands | None = None) -> LiveBands:
-        return LiveBands(whole=frozenset(self.whole), by_segment=self.by_segment, demoted=demoted)
+    def bands(self, demoted: LiveBands | None = None, never: frozenset[int] = frozenset()) -> LiveBands:
+        return LiveBands(whole=frozenset(self.whole), by_segment=self.by_segment, demoted=demoted, never=never)
 
 
 def _certificates(band: Promised, known: Known) -> list[BandCertificate]:
@@ -162,9 +164,9 @@ def _live(certificate: BandCertificate) -> str:
     return f"error at most {certificate.bound:.3%} ({wrong}) until {certificate.expires.date().isoformat()}"
 
 
-def _missing(band: Promised, known: Known) -> BandReport:
+def _missing(band: Promised, known: Known, *, never_certified: bool) -> BandReport:
     reason, message = _why_missing(band, known)
-    return BandReport(band=band.name, reason=reason, message=message)
+    return BandReport(band=band.name, reason=reason, message=message, never_certified=never_certified)
 
 
 def _why_missing(band: Promised, known: Known) -> tuple[Reason, str]:

@@ -32,7 +32,7 @@ from pointsman.decisions.queries import answers_of
 from pointsman.decisions.record import Decisions, KnownDecision, Records, records
 from pointsman.decisions.stats import NOTHING, Stats, Tally, tally
 from pointsman.decisions.warm import Warm
-from pointsman.graphs.audit import drawn
+from pointsman.graphs.audit import draws
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import GraphState, evaluate, triage
 from pointsman.graphs.identity import uuid_text
@@ -376,7 +376,7 @@ class Engine:
         lists = self._lists.read(self._committer.lookups, now) if self.graph.has_lists else NO_LISTS
         evaluation = evaluate(self.graph, accepted.columns, self._state, self._ports, now=now, lists=lists, ran=lap)
         overdue = self._overdue(submissions)[np.array(accepted.positions, dtype=np.intp)]
-        sample = drawn(self.graph.resolved.graph_uid, accepted.decision_ids, self.graph.audit_share)
+        sample = draws(self.graph.resolved.graph_uid, accepted.decision_ids)
         concluded = triage(self.graph, evaluation, overdue, sample, self._live(now), self._room_for_reviews())
         lap("bands", len(accepted.positions))
         decided = records(

@@ -33,7 +33,7 @@ def probe(graph: CompiledGraph, ports: Mapping[str, ModelPort], *, now: datetime
         events=Events(ids=[EVENT_ID], digests=[digest(_BODY)], bodies=[_BODY], times=[at], known_at=[at]),
         first_seq=0,
         evaluation=evaluation,
-        triage=triage(graph, evaluation, np.zeros(1, dtype=np.bool_), np.zeros(1, dtype=np.bool_)),
+        triage=triage(graph, evaluation, np.zeros(1, dtype=np.bool_), np.ones(1)),
         decided_at=now,
     )
     return decided.decisions.outcomes[0]

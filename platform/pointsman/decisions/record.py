@@ -144,7 +144,7 @@ def records(
     acting = {name: np.flatnonzero(mask).tolist() for name, mask in triage.acting.items()}
     actions = _actions(graph, acting, decision_ids, evaluation, decided_at)
     names = list(map(uuid_text, decision_ids))
-    seen = np.flatnonzero(triage.audited).tolist()
+    seen, shadowed = np.flatnonzero(triage.audited).tolist(), np.flatnonzero(triage.shadowed).tolist()
     bands = np.array([*graph.band_names, None], dtype=object)[triage.band].tolist()
     decisions = Decisions(
         first_seq=first_seq,
@@ -184,7 +184,8 @@ def records(
                     "actions": bodies.mostly([], _named(actions), len(events)),
                 },
                 rarely={
-                    "audit": {row: {"propensity": graph.audit_share} for row in seen},
+                    "audit": {row: {"propensity": _propensity(graph, triage, row)} for row in seen},
+                    "shadow": {row: {"outcome": graph.outcomes[triage.band[row]]} for row in shadowed},
                     "rules": _held(evaluation),
                     "lists": _listed(evaluation),
                 },
@@ -196,6 +197,11 @@ def records(
         actions=tuple(action for _, action in actions),
         reviews=_reviews(graph, decisions, triage, evaluation, decided_at),
     )
+
+
+def _propensity(graph: CompiledGraph, triage: Triage, row: int) -> float:
+    """With which probability people were to see this item, which they see by chance."""
+    return graph.shadow.share if graph.shadow is not None and triage.shadowed[row] else graph.audit_share
 
 
 def _named(actions: Sequence[tuple[int, ActionRow]]) -> dict[int, list[dict[str, str]]]:

@@ -156,21 +156,23 @@ class Stats:
 
 def tally(graph: CompiledGraph, evaluation: Evaluation, concluded: Triage) -> Tally:
     """Count a decided batch."""
-    place = 3 * (concluded.band + 1) + np.where(concluded.overflowed, 2, concluded.to_review)
-    size = 3 * len(graph.band_names) + 3
+    way = np.where(concluded.shadowed, 3, np.where(concluded.overflowed, 2, concluded.to_review))
+    place = 4 * (concluded.band + 1) + way
+    size = 4 * len(graph.band_names) + 4
     counts = np.bincount(place, minlength=size).tolist()
     stakes = [0.0] * size
     if graph.priority_column is not None:
         amounts = np.fmax(evaluation.columns[graph.priority_column].double(), 0.0)  # a counter does not go down
         stakes = np.bincount(place, amounts, minlength=size).tolist()
-    bands, overflow = ("", *graph.band_names), graph.overflow_outcome or ""
-    outcomes = [each for outcome in (REVIEW, *graph.outcomes) for each in (outcome, REVIEW, overflow)]
+    bands, shadow = ("", *graph.band_names), "" if graph.shadow is None else graph.shadow.outcome
+    ways = (REVIEW, graph.overflow_outcome or "", shadow)
+    outcomes = [each for outcome in (REVIEW, *graph.outcomes) for each in (outcome, *ways)]
     scores = evaluation.score
     known = ~np.isnan(scores)
     return Tally(
-        outcomes=tuple((bands[at // 3], outcomes[at], count, stakes[at]) for at, count in enumerate(counts) if count),
+        outcomes=tuple((bands[at // 4], outcomes[at], count, stakes[at]) for at, count in enumerate(counts) if count),
         because=tuple((reason, int(np.count_nonzero(mask))) for reason, mask in concluded.because.items()),
-        automatic=sum(count for at, count in enumerate(counts) if at % 3 == 0 and outcomes[at] != REVIEW),
+        automatic=sum(count for at, count in enumerate(counts) if at % 4 == 0 and outcomes[at] != REVIEW),
         overflowed=int(np.count_nonzero(concluded.overflowed)),
         scores=scores if known.all() else scores[known],
     )

@@ -113,6 +113,14 @@ class CompiledAction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """What items of bands that never had a certificate get, and the share of them that people see."""
+
+    outcome: str
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompiledGraph:
     """The library object: pure steps in an order that respects the graph, and what the score turns into."""
 
@@ -128,6 +136,7 @@ class CompiledGraph:
     actions: Mapping[str, CompiledAction]
     certificates_required: bool
     audit_share: float
+    shadow: Shadow | None
     case_column: str | None
     priority_column: str | None
     review_deadline_seconds: float | None
@@ -217,6 +226,9 @@ def compile_graph(resolved: ResolvedGraph, signatures: Mapping[str, Signature]) 
         actions=actions,
         certificates_required=spec.certificates == "Required",
         audit_share=float(spec.audit.sample.fraction),
+        shadow=None
+        if spec.uncertified is None
+        else Shadow(outcome=spec.uncertified.outcome, share=float(spec.uncertified.sample.fraction)),
         case_column=case,
         priority_column=priority,
         review_deadline_seconds=review.deadline.seconds if review and review.deadline else None,

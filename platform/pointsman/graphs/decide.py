@@ -86,10 +86,14 @@ class Triage:
     `to_review` are the rows that go to a person although their band may say otherwise; `audited` those that a person sees
     although they are carried out as their band says; `overflowed` those that people have no room for. `because` has, by
     reason, the rows that people see for it.
+    `to_review` are the rows that go to a person although their band may say otherwise; `shadowed` those that get the outcome
+    declared for bands that never had a certificate; `audited` those that a person sees although they do not decide them.
+    `because` has, by reason, the rows that people see for it.
     """
 
     band: npt.NDArray[np.intp]
     to_review: Mask
+    shadowed: Mask
     audited: Mask
     overflowed: Mask
     because: Mapping[str, Mask]
@@ -226,16 +230,16 @@ def triage(
     graph: CompiledGraph,
     evaluation: Evaluation,
     overdue: Mask,
-    drawn: Mask,
+    draws: npt.NDArray[np.float64],
     live: LiveBands = NOTHING_LIVE,
     room: int | None = None,
 ) -> Triage:
     """Place every score in its band and say what follows; what is uncertain for any reason goes to review.
 
-    `overdue` marks rows whose synchronous caller's deadline has passed, `drawn` those of the audit sample; `live` says where
-    certificates are live for this graph's scorer, and what was demoted. `room` is how many more items may be put to people:
-    later ones get the graph's overflow outcome, and no action; None where there is no end. Audited items are put to them all
-    the same: who floods the queue is not to blind the monitors.
+    `overdue` marks rows whose synchronous caller's deadline has passed; `draws` below a sample's share are in it; `live` says
+    where certificates are live for this graph's scorer, and what was demoted. `room` is how many more items may be put to
+    people: later ones get the graph's overflow outcome, and no action; None where there is no end. Items of a sample are put
+    to them all the same: who floods the queue is not to blind the monitors.
     """
     rows = len(evaluation.score)
     band = graph.bands.place(evaluation.score)
@@ -247,12 +251,17 @@ def triage(
     uncovered = automatic & ~live.covers(band, evaluation.columns)
     demoted = uncovered & (live.demoted or NOTHING_LIVE).covers(band, evaluation.columns)
     forced.append((Reason.BandDemoted, demoted))
+    shadowed = np.zeros(rows, dtype=np.bool_)
     if graph.certificates_required:
-        forced.append((Reason.NoLiveCertificate, uncovered & ~demoted))
+        if graph.shadow is not None:
+            shadowed = uncovered & np.isin(band, list(live.never))
+            for _, mask in forced:
+                shadowed &= ~mask
+        forced.append((Reason.NoLiveCertificate, uncovered & ~demoted & ~shadowed))
     gated = np.array(
         [any(graph.actions[name].needs_approval for name in names) for names in graph.band_actions] + [False]
     )
-    forced.append((Reason.ApprovalNotAvailable, gated[band] & placed))
+    forced.append((Reason.ApprovalNotAvailable, gated[band] & placed & ~shadowed))
     to_review, because = ~placed, dict[str, Mask]()
     reasons: list[tuple[str, ...]] = [()] * rows
     for reason, mask in forced:
@@ -265,7 +274,7 @@ def triage(
     for row in np.flatnonzero(plain).tolist():
         reasons[row] = (Reason.ReviewBand.value,)
     because[Reason.ReviewBand.value] = plain
-    audited = drawn & automatic & ~to_review
+    audited = (draws < graph.audit_share) & automatic & ~to_review & ~shadowed
     for row in np.flatnonzero(audited).tolist():
         reasons[row] = (Reason.AuditSample.value,)
     because[Reason.AuditSample.value] = audited
@@ -278,13 +287,23 @@ def triage(
             because = {reason: mask & ~overflowed for reason, mask in because.items()}
             for row in np.flatnonzero(overflowed).tolist():
                 reasons[row] = (*reasons[row], Reason.ReviewOverflow.value)
+    if graph.shadow is not None and shadowed.any():
+        outcomes[shadowed] = graph.shadow.outcome
+        sampled = shadowed & (draws < graph.shadow.share)
+        for row in np.flatnonzero(shadowed).tolist():
+            said = (Reason.NoLiveCertificate.value,)
+            reasons[row] = (*said, Reason.ShadowSample.value) if sampled[row] else said
+        because[Reason.ShadowSample.value] = sampled
+        audited = audited | sampled
+    acts = placed & ~to_review & ~shadowed
     acting = {
-        name: (np.array([name in names for names in graph.band_actions] + [False])[band]) & ~to_review & placed
+        name: (np.array([name in names for names in graph.band_actions] + [False])[band]) & acts
         for name in graph.actions
     }
     return Triage(
         band=band,
         to_review=to_review,
+        shadowed=shadowed,
         audited=audited,
         overflowed=overflowed,
         because=because,

@@ -12,7 +12,7 @@ from datetime import UTC
 from typing import Any, Literal
 
 from pointsman.api.conditions import Condition, Status
-from pointsman.api.decision_graph import REVIEW, DecisionGraph
+from pointsman.api.decision_graph import REVIEW, DecisionGraph, Uncertified
 from pointsman.api.reasons import Reason
 from pointsman.certificates.awaiting import Awaiting
 from pointsman.certificates.report import BandReport
@@ -273,8 +273,8 @@ def _the_host_beside_takes_over(observed: Observed, beside: HostState) -> Condit
 
 
 def its_bands_are_certified(observed: Observed) -> Condition:
-    bands = observed.host.bands
-    said = "; ".join(f"band {each.name}: {each.message}" for each in bands)
+    bands, aside = observed.host.bands, observed.graph.spec.uncertified
+    said = "; ".join(f"band {each.name}: {each.message}{_instead(each, aside)}" for each in bands)
     if observed.graph.spec.certificates == "NotRequired":
         message = "certificates: NotRequired: the bands act on their thresholds alone, and no promise was measured"
         if bands:
@@ -288,7 +288,8 @@ def its_bands_are_certified(observed: Observed) -> Condition:
         message = f"certify again, on newer labels: band {', '.join(soon)} within seven days; {said}"
         return _condition("Certified", "True", Reason.CertificateEndsSoon, message)
     if not any(each.live for each in bands):
-        nothing = "no band has a live certificate, so every item goes to review"
+        shadow = aside is not None and any(each.never_certified for each in bands)
+        nothing = f"no band has a live certificate, so {'nothing acts' if shadow else 'every item goes to review'}"
         ending = f": {said}" if said else ", unless the graph says certificates: NotRequired"
         return _condition("Certified", "False", missing or Reason.NoLiveCertificate, f"{nothing}{ending}")
     return _condition("Certified", "False", missing or Reason.NoLiveCertificate, said)
@@ -305,6 +306,12 @@ def no_band_is_demoted(observed: Observed) -> Condition | None:
     said = "; ".join(f"band {each.name}: {each.message}" for each in demoted)
     ending = "its items go to people until it is certified anew, and another person re-arms it"
     return _condition("Monitored", "False", Reason.BandDemoted, f"{said}: {ending}")
+
+
+def _instead(band: BandReport, aside: Uncertified | None) -> str:
+    if aside is None or not band.never_certified:
+        return ""
+    return f'; until then its items get the outcome "{aside.outcome}" without action, and people see {aside.sample}'
 
 
 def people_keep_up(observed: Observed) -> Condition | None:

@@ -17,7 +17,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from pointsman.api.decision_graph import REVIEW, DecisionGraphSpec
+from pointsman.api.decision_graph import DecisionGraphSpec
 from pointsman.graphs.bands import promised_labels
 
 Floats = npt.NDArray[np.float64]
@@ -48,7 +48,10 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Items:
-    """Decisions in the order of their sequence numbers, as columns; times are µs since 1970 UTC."""
+    """Decisions in the order of their sequence numbers, as columns; times are µs since 1970 UTC.
+
+    Where they are only counted, a row may stand for several that are alike: `numbers` says for how many.
+    """
 
     ids: Sequence[bytes]
     seq: Ints
@@ -60,6 +63,7 @@ class Items:
     imports: Told
     verdicts: Told
     segments: Texts | None = None
+    numbers: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -75,7 +79,7 @@ class Assembled:
     sources: Texts
     known_at: Ints
     waiting: int
-    """Items of which nothing is known yet, and which may still be labelled"""
+    """Decisions of which nothing is known yet, and which may still be labelled"""
     set_aside: int
     """Labels that do not count: it is not known how their events were chosen"""
 
@@ -86,20 +90,26 @@ class Assembled:
 
 
 def silence_counts(spec: DecisionGraphSpec) -> frozenset[str]:
-    """The bands that let their items pass, so that a true label would show: automatic ones that promise a false one."""
-    promised = promised_labels(spec.bands)
-    return frozenset(band.name for band, label in zip(spec.bands, promised, strict=True) if label is False)
+    """The outcomes that let an item pass, so that a true label would show: those of bands that promise a false one alone.
+
+    Whichever band an item is in: one of a band that would stop it may have passed as `spec.uncertified` says.
+    """
+    promised = list(zip(spec.bands, promised_labels(spec.bands), strict=True))
+    return frozenset(band.outcome for band, label in promised if label is False) - {
+        band.outcome for band, label in promised if label is not False
+    }
 
 
 def assemble(items: Items, *, matures_after: timedelta, passed: Collection[str], now: int) -> Assembled:
-    """Labels as they are known at `now` (µs). `passed` are the bands for which silence counts, where they were carried out."""
+    """Labels as they are known at `now` (µs). `passed` are the outcomes about which silence counts."""
     matures = items.event_times + matures_after // timedelta(microseconds=1)
-    shows = np.isin(items.bands.astype(str), list(passed)) & (items.outcomes != REVIEW)
+    shows = np.isin(items.outcomes.astype(str), list(passed))
     silent = shows & (matures <= now)
     told, judged = items.imports.values != NONE, items.verdicts.values != NONE
     drawn = judged & np.isfinite(items.verdicts.propensities)
     stated = told & np.isfinite(items.imports.propensities)
     counts = silent | drawn | stated
+    numbers = np.ones(len(items), dtype=np.int64) if items.numbers is None else items.numbers
     value = np.where(told, items.imports.values, np.where(judged, items.verdicts.values, 0)) == 1
     propensity = np.where(silent, 1.0, np.where(drawn, items.verdicts.propensities, items.imports.propensities))
     source = np.where(told, Source.IMPORT.value, np.where(judged, Source.VERDICT.value, Source.SILENCE.value))
@@ -111,6 +121,6 @@ def assemble(items: Items, *, matures_after: timedelta, passed: Collection[str],
         propensities=propensity[rows],
         sources=source.astype(object)[rows],
         known_at=known_at[rows],
-        waiting=int(np.count_nonzero(~counts & ~told & ~judged)),
-        set_aside=int(np.count_nonzero(~counts & (told | judged))),
+        waiting=int(numbers[~counts & ~told & ~judged].sum()),
+        set_aside=int(numbers[~counts & (told | judged)].sum()),
     )

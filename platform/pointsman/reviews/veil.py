@@ -8,8 +8,8 @@ from typing import Any
 OF_AN_ITEM = ("reasons", "priority")
 """A priority may be made of what a model says; the rules' reasons name its band"""
 OF_A_DECISION = ("score", "band", "outcome", "reasons")
-NOT_SAID = ("actions", "audit", "rules")
-"""Of a decision's record: what its band does, and that it is automatic"""
+NOT_SAID = ("actions", "audit", "rules", "shadow")
+"""Of a decision's record: what its band does or would do, and that it is automatic"""
 BEFORE_MODELS = frozenset({"Features", "Lists"})
 """Nodes whose values are facts"""
 

@@ -280,5 +280,6 @@ def _submission(events: Sequence[object], stretch: Stretch) -> Submission:
 
 
 def _waits_for_a_person(answer: Answer) -> bool:
-    seen = answer.get("outcome") == REVIEW or Reason.AuditSample in answer.get("reasons", ())
+    sampled = not {Reason.AuditSample, Reason.ShadowSample}.isdisjoint(answer.get("reasons", ()))
+    seen = answer.get("outcome") == REVIEW or sampled
     return seen and "duplicate" not in answer
