@@ -8,7 +8,9 @@ from uuid import UUID
 import pytest
 
 from pointsman.governance.access import Role
+from pointsman.labels.counts import counted
 from pointsman.labels.importing import Truth
+from pointsman.labels.read import known_labels, known_numbers
 from pointsman.labels.store import import_labels
 from pointsman.ledger.verify import verify
 from pointsman.reviews import queue, verdicts
@@ -99,6 +101,27 @@ def test_counts_know_silence_and_what_still_waits(decide, to_review, call, conne
     assert (found["decisions"], found["labelled"], found["waiting"]) == (3, 2, 1)
     by_source = {each["source"]: (each["true"], each["false"]) for each in found["items"]}
     assert by_source == {"Silence": (0, 1), "Verdict": (1, 0)}
+
+
+def test_what_is_counted_in_the_store_is_what_is_counted_one_by_one(
+    decide, to_review, call, connection, library
+) -> None:
+    spec, uid = library.graph.resolved.graph.spec, library.graph.resolved.graph_uid
+    times = ("2025-01-01T10:00:00Z", datetime.now(UTC).isoformat())
+    events = [decide(occurred_at=times[at % 2], card_id=f"c{at}", terminal_id=f"t{at}")["id"] for at in range(8)]
+    said = [{"labels": [{"event": event, "label": at % 3 == 0}]} for at, event in enumerate(events[2:])]
+    for at, body in enumerate(said):
+        call("POST", LABELS, json=body | ({"propensity": 0.5} if at % 2 else {}))
+    call("POST", LABELS, json={"labels": [{"event": events[2], "label": False}], "replace": True})
+    for at in range(2):
+        judged(
+            connection, to_review(occurred_at=times[1], card_id=f"r{at}", terminal_id="r"), ("fraud", "legitimate")[at]
+        )
+    one_by_one = counted(*known_labels(connection, uid, spec, NOW + timedelta(minutes=1)))
+    together = counted(*known_numbers(connection, uid, spec, NOW + timedelta(minutes=1)))
+    assert together == one_by_one
+    assert {each["source"] for each in together["items"]} == {"Silence", "Import", "Verdict"}
+    assert together["setAside"] > 0
 
 
 def test_the_retraining_set_has_features_as_they_were_recorded_and_no_personal_field(

@@ -89,7 +89,7 @@ def counts(graph: Short, store_: TheStore) -> dict[str, Any]:
     """With those of silence. `waiting` items may still be labelled; what is `setAside` came from nobody knows which choice."""
     found = _labelled(store_.graph(graph))
     with store_.connection() as connection:
-        items, known = read.known_labels(connection, found.uid, found.document.spec, now())
+        items, known = read.known_numbers(connection, found.uid, found.document.spec, now())
     return counted(items, known)
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from pointsman.labels.assemble import Assembled, Items
 
 
 def counted(items: Items, known: Assembled) -> dict[str, Any]:
     """How many labels count, by band (None: no score) and source, and how many items they stand for."""
+    numbers = np.ones(len(items), dtype=np.int64) if items.numbers is None else items.numbers
     bands = items.bands[known.rows].tolist()
     counts, true, weights = Counter[tuple[str | None, str]](), Counter[tuple[str | None, str]](), dict[Any, float]()
-    for band, source, label, weight in zip(
-        bands, known.sources.tolist(), known.labels.tolist(), known.weights.tolist(), strict=True
-    ):
-        counts[band, source] += 1
-        true[band, source] += label
-        weights[band, source] = weights.get((band, source), 0.0) + weight
+    columns = (known.sources.tolist(), known.labels.tolist(), known.weights.tolist(), numbers[known.rows].tolist())
+    for band, source, label, weight, number in zip(bands, *columns, strict=True):
+        counts[band, source] += number
+        true[band, source] += number * label
+        weights[band, source] = weights.get((band, source), 0.0) + number * weight
     return {
-        "decisions": len(items),
-        "labelled": len(known.rows),
+        "decisions": int(numbers.sum()),
+        "labelled": counts.total(),
         "waiting": known.waiting,
         "setAside": known.set_aside,
         "items": [

@@ -31,6 +31,15 @@ FROM decisions d JOIN events e USING (day, stream_uid, event_id)
         WHERE l.decision_id = d.decision_id AND l.source = 'Verdict' ORDER BY l.seq DESC LIMIT 1) v ON true
 WHERE d.graph_uid = %(graph)s AND d.seq >= %(since)s ORDER BY d.seq LIMIT %(limit)s
 """
+ALIKE = """
+WITH latest AS (SELECT DISTINCT ON (decision_id, source) decision_id, source, value, propensity FROM labels
+    WHERE graph_uid = %(graph)s ORDER BY decision_id, source, seq DESC)
+SELECT d.band, d.outcome, e.event_time <= %(matured)s, i.value, i.propensity, v.value, v.propensity, count(*)
+FROM decisions d JOIN events e USING (day, stream_uid, event_id)
+    LEFT JOIN latest i ON i.decision_id = d.decision_id AND i.source = 'Import'
+    LEFT JOIN latest v ON v.decision_id = d.decision_id AND v.source = 'Verdict'
+WHERE d.graph_uid = %(graph)s GROUP BY 1, 2, 3, 4, 5, 6, 7
+"""
 SEGMENT = """CASE WHEN %(node)s = 'event' THEN convert_from(e.body, 'UTF8')::json ->> %(field)s
     ELSE convert_from(d.body, 'UTF8')::json -> 'values' ->> %(column)s END"""
 RECORDS = "d.event_id, d.body, e.body"
@@ -81,6 +90,34 @@ def known_labels(
     return items, _assembled(items, spec, now)
 
 
+def known_numbers(
+    connection: Connection, graph_uid: UUID, spec: DecisionGraphSpec, now: datetime
+) -> tuple[Items, Assembled]:
+    """The same for whoever only counts: decisions of which the same is known are one row. They have neither id, score nor
+    time.
+
+    Raises NoLabel.
+    """
+    with connection.transaction():
+        asked = {"graph": graph_uid, "matured": now - _matures_after(spec)}
+        rows = connection.execute(ALIKE, asked).fetchall()
+    bands, outcomes, matured, told, stated, judged, drawn, numbers = zip(*rows, strict=True) if rows else [()] * 8
+    nothing = [None] * len(rows)
+    items = Items(
+        ids=[b""] * len(rows),
+        seq=np.zeros(len(rows), dtype=np.int64),
+        scores=np.full(len(rows), np.nan),
+        bands=np.array(bands, dtype=object),
+        outcomes=np.array(outcomes, dtype=object),
+        revisions=np.array(nothing, dtype=object),
+        event_times=np.where(np.array(matured, dtype=np.bool_), 0, _us(now) + 1),
+        imports=_told([told, nothing, stated]),
+        verdicts=_told([judged, nothing, drawn]),
+        numbers=np.array(numbers, dtype=np.int64),
+    )
+    return items, _assembled(items, spec, now)
+
+
 def records(
     connection: Connection, graph_uid: UUID, spec: DecisionGraphSpec, now: datetime, *, since: int, limit: int
 ) -> tuple[list[Record], int | None]:
@@ -102,10 +139,13 @@ def records(
 
 
 def _assembled(items: Items, spec: DecisionGraphSpec, now: datetime) -> Assembled:
+    return assemble(items, matures_after=_matures_after(spec), passed=silence_counts(spec), now=_us(now))
+
+
+def _matures_after(spec: DecisionGraphSpec) -> timedelta:
     if spec.label is None:
         raise NoLabel("the graph has no label: spec.label says what its score is about, and when the truth is known")
-    after = timedelta(microseconds=spec.label.matures_after.microseconds)
-    return assemble(items, matures_after=after, passed=silence_counts(spec), now=_us(now))
+    return timedelta(microseconds=spec.label.matures_after.microseconds)
 
 
 def _record(row: Sequence[Any], label: bool, source: str, known_at: datetime, weight: float) -> Record:
