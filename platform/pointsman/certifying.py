@@ -168,6 +168,7 @@ def known_to_the_store(
         labels=known.labels[kept],
         propensities=propensities,
         smallest_propensity=min(*samples, float(propensities.min())),
+        matured=known.matured[kept],
         segment_field=None if segments is None else str(segments),
         segments=None
         if segments is None or items.segments is None

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pointsman.certificates import choose
-from pointsman.certificates.certify import AS_LABELLED, EVERY_DECISION, Candidates, certify
+from pointsman.certificates.certify import AS_LABELLED, EVERY_DECISION, MATURED, Candidates, certify
 from pointsman.certificates.costs import Scales
 from pointsman.certificates.labelled import Labelled, halves
 from pointsman.certificates.promise import promises
@@ -87,6 +87,32 @@ def test_other_propensities_are_weighted_and_the_certificate_is_about_every_deci
         certify(replace(weighted, smallest_propensity=0.5), of)
     with pytest.raises(WeightsOutOfBounds, match="not stated"):
         certify(replace(weighted, smallest_propensity=None), of)
+
+
+def test_how_items_of_another_band_came_to_be_labelled_is_nothing_to_a_band(of) -> None:
+    items = history(60_000)
+    alone = replace(items, propensities=np.ones(len(items)), smallest_propensity=0.01)
+    audited = replace(alone, propensities=np.where(items.scores >= 0.5, 0.01, 1.0))
+    (approve, _), (before, _) = certify(audited, of), certify(alone, of)
+    assert (approve.method, approve.test) == ("ClopperPearson", before.test)
+
+
+def test_a_few_new_items_that_stand_for_many_do_not_drown_the_old_ones_whose_labels_are_all_known(of) -> None:
+    items = history(60_000)
+    new = np.arange(len(items)) % 100 == 0
+    mixed = replace(items, propensities=np.where(new, 0.01, 1.0), smallest_propensity=0.01)
+    (drowned, _), (approve, _) = certify(mixed, of), certify(replace(mixed, matured=~new), of)
+    assert (drowned.certified, drowned.method) == (False, "Betting")
+    assert (approve.certified, approve.method, approve.population) == (True, "ClopperPearson", MATURED)
+    assert approve.test == certify(items.take(~new), of)[0].test
+
+
+def test_while_hardly_anything_is_old_the_sample_of_the_new_ones_is_taken(of) -> None:
+    items = history(60_000)
+    new = np.arange(len(items)) % 1000 != 0
+    mixed = replace(items, propensities=np.where(new, 0.05, 1.0), smallest_propensity=0.05, matured=~new)
+    (approve, _) = certify(mixed, of)
+    assert (approve.certified, approve.population) == (True, EVERY_DECISION)
 
 
 def test_selected_labels_alone_would_promise_too_much(of) -> None:

@@ -58,6 +58,8 @@ VERDICT = told(1, 0.01, 90 * HOUR)
 def test_silence_past_the_time_means_false_and_comes_to_all() -> None:
     assert one() == (False, "Silence", 1.0)
     assert known().known_at[0] == LONG_AGO + 10 * HOUR
+    assert known().matured.tolist() == [True]
+    assert known(at=LATELY, verdicts=VERDICT).matured.tolist() == [False]
 
 
 def test_silence_means_nothing_before_its_time() -> None:

@@ -24,6 +24,7 @@ Interval = tuple[float, float]
 """Scores of at least the first and below the second"""
 
 EVERY_DECISION = "all decisions of the band from which the labelled ones were drawn with the recorded probabilities"
+MATURED = "all decisions of the band that passed, and are old enough for silence to have spoken about them"
 AS_LABELLED = "decisions of the band that come to be labelled in the way of these; nothing is claimed about others"
 
 
@@ -115,6 +116,7 @@ def _by_segment(labelled: Labelled) -> Iterator[tuple[str | None, Labelled]]:
 
 
 def _certify(items: Labelled, band: Promised, candidates: Sequence[Interval], segment: str | None) -> Outcome:
+    items, population = _population(items.take(_anywhere(items, candidates)))
     method: Method = "ClopperPearson" if _are_drawn_alike(items) else "Betting"
     inside = [(items.scores >= low) & (items.scores < high) for low, high in candidates]
     wrong = items.labels != band.label
@@ -141,9 +143,40 @@ def _certify(items: Labelled, band: Promised, candidates: Sequence[Interval], se
         test=chosen,
         tried=tuple(tests),
         method=method,
-        population=AS_LABELLED if items.propensities is None else EVERY_DECISION,
+        population=population,
         needed=None if chosen.certified else _needed(chosen, band, len(candidates)),
     )
+
+
+def _anywhere(items: Labelled, candidates: Sequence[Interval]) -> npt.NDArray[np.bool_]:
+    """The items that lie in any of these intervals: how others came to be labelled is nothing to a band."""
+    anywhere = np.zeros(len(items), dtype=np.bool_)
+    for low, high in candidates:
+        anywhere |= (items.scores >= low) & (items.scores < high)
+    return anywhere
+
+
+def _population(items: Labelled) -> tuple[Labelled, str]:
+    """The items on which most can be said, and whose error that is then.
+
+    Of the newest decisions only a sample is labelled, so that each of them stands for many: a few of them outweigh all older
+    ones, which are labelled whatever their label. Then the older ones alone are taken. What their labels are plays no part.
+    """
+    if items.propensities is None:
+        return items, AS_LABELLED
+    if items.matured is not None:
+        old = items.take(items.matured)
+        if _worth(old) > _worth(items):
+            return old, MATURED
+    return items, EVERY_DECISION
+
+
+def _worth(items: Labelled) -> float:
+    """How many items drawn alike these weigh as much as."""
+    if _are_drawn_alike(items):
+        return float(len(items))
+    propensities, smallest = _design(items)
+    return float((smallest / propensities).sum())
 
 
 def _are_drawn_alike(items: Labelled) -> bool:

@@ -20,7 +20,8 @@ class Labelled:
     """Decisions with their scores and matured labels, one a row.
 
     `propensities` are the probabilities with which the labels came to be seen, at least `smallest_propensity` by design; None
-    where nothing is known of how the items were chosen. `segments` are in the values of `segment_field`.
+    where nothing is known of how the items were chosen. `matured` are those that passed and are so old that silence has spoken
+    of all that did. `segments` are in the values of `segment_field`.
     """
 
     ids: Sequence[bytes]
@@ -28,6 +29,7 @@ class Labelled:
     labels: npt.NDArray[np.bool_]
     propensities: npt.NDArray[np.float64] | None = None
     smallest_propensity: float | None = None
+    matured: npt.NDArray[np.bool_] | None = None
     segment_field: str | None = None
     segments: npt.NDArray[np.object_] | None = None
 
@@ -42,6 +44,7 @@ class Labelled:
             labels=self.labels[rows],
             propensities=None if self.propensities is None else self.propensities[rows],
             smallest_propensity=self.smallest_propensity,
+            matured=None if self.matured is None else self.matured[rows],
             segment_field=self.segment_field,
             segments=None if self.segments is None else self.segments[rows],
         )

@@ -78,6 +78,8 @@ class Assembled:
     propensities: Floats
     sources: Texts
     known_at: Ints
+    matured: Mask
+    """Which of them passed and are so old that silence speaks of all that did"""
     waiting: int
     """Decisions of which nothing is known yet, and which may still be labelled"""
     set_aside: int
@@ -121,6 +123,7 @@ def assemble(items: Items, *, matures_after: timedelta, passed: Collection[str],
         propensities=propensity[rows],
         sources=source.astype(object)[rows],
         known_at=known_at[rows],
+        matured=silent[rows],
         waiting=int(numbers[~counts & ~told & ~judged].sum()),
         set_aside=int(numbers[~counts & (told | judged)].sum()),
     )
