@@ -119,5 +119,5 @@ def test_a_record_without_the_models_view_keeps_facts_alone() -> None:
         "score": None, "band": None, "outcome": None, "reasons": None, "seq": 3, "actions": [],
         "values": {"card.count_1h": 2},
     }  # fmt: skip
-    assert (shown["actions"], shown["review"]["reasons"]) == ([], None)
+    assert (shown["actions"], shown["certificates"], shown["review"]["reasons"]) == ([], [], None)
     assert record_without_view({**record, "revision": None})["decision"]["values"] == {}

@@ -179,3 +179,25 @@ def test_pages_of_reviews_hold_every_item_once(to_review, call, graph) -> None:
         after = f"&cursor={page['next']}"
     assert len(got) == 7
     assert set(got) == sent
+
+
+def test_a_console_finds_items_by_band_reason_and_holder_and_counts_them(to_review, decide, call, graph) -> None:
+    mine, other = str(review_of(to_review(card_id="a"))), str(review_of(to_review(card_id="b")))
+    call("POST", f"/v1/reviews/{mine[:8]}/claim", json={})
+
+    def found(**query: object) -> set[str]:
+        answer = call("GET", "/v1/reviews", params={"graph": graph, **query})
+        return {each["review_id"] for each in answer.json()["items"]}
+
+    band = call("GET", f"/v1/reviews/{mine}").json()["behind"]["decision"]["band"]
+    assert found() == found(band=band) == found(reason="AmountOverLimit") == {mine, other}
+    assert found(mine=True) == {mine}
+    assert found(band="review") == found(reason="ReviewBand") == set()
+    counted = call("GET", f"/v1/graphs/{graph}/reviews").json()
+    assert (counted["open"], counted["held"], counted["mine"], counted["escalated"]) == (2, 1, 1, 0)
+    assert counted["byBand"] == [{"band": band, "items": 2}]
+    assert counted["byReason"] == [{"reason": "AmountOverLimit", "items": 2}]
+    assert sum(each["items"] for each in counted["byAge"]) == 2
+    assert counted["atStake"] == 18000
+    assert call("GET", f"/v1/graphs/{graph}/reviews", by="bob").json()["mine"] == 0
+    assert call("GET", f"/v1/reviews/{'0' * 8}").status_code == 404

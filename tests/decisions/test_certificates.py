@@ -18,7 +18,7 @@ from pointsman.decisions import certificate_store
 from pointsman.decisions.certificate_store import CertificateReader, CertificateRefused
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Engine
-from pointsman.decisions.queries import record_revision
+from pointsman.decisions.queries import explain, record_revision
 from pointsman.graphs.compile import compile_graph
 from pointsman.graphs.resolve import ResolvedGraph, resolve
 from pointsman.ledger.verify import verify
@@ -294,3 +294,39 @@ def test_a_class_of_amounts_acts_by_itself_and_is_watched_by_itself(
     verdicts.decide(connection, item, said, whole_case=False, now=later)
     (monitor,) = watched(connection, uid)
     assert (monitor.band, monitor.segment, monitor.monitor.labelled) == ("approve", "below 50", 1)
+
+
+def test_a_decision_tells_how_its_band_stood_when_it_was_decided_whatever_came_since(
+    engine, submit, event, connection, resolved, uid
+) -> None:
+    record_revision(connection, resolved)
+
+    def decided(outcome: str) -> str:
+        while (answer := submit(engine, [event()])[0])["outcome"] != outcome:
+            pass
+        return answer["decision"]
+
+    def told(decision: str) -> list[tuple[str, str | None]]:
+        return [(each["reason"], each["certificate"]) for each in explain(connection, decision)["certificates"]]
+
+    before = decided("review")
+    issued = certificate(resolved)
+    certificate_store.issue(connection, [issued])
+    live = decided("approve")
+    certificate_store.demote(
+        connection,
+        uid,
+        "approve",
+        segment=None,
+        certificate_id=None,
+        author="monitor",
+        comment="",
+        now=datetime.now(UTC),
+    )
+    demoted = decided("review")
+    for _ in range(2):
+        assert told(before) == [("NoLiveCertificate", None)]
+        assert told(live) == [("CertificatesLive", str(issued.certificate.id))]
+        assert told(demoted) == [("BandDemoted", str(issued.certificate.id))]
+        rearmed = certificate(resolved, issued=datetime.now(UTC) + timedelta(minutes=2))
+        certificate_store.issue(connection, [rearmed])

@@ -115,7 +115,9 @@ def told(record: dict[str, Any]) -> dict[str, Any]:
         }
         story["view versions"] = revision["views"]
         story["score expression"] = revision["score"]
-        story["certificates"] = revision["certificates"]
+        story["certificates"] = [
+            f"{each['reason']}: {each['message']} ({each['certificate'] or '-'})" for each in record["certificates"]
+        ] or revision["certificates"]
         story["revision"] = revision["digest"]
     story |= {part: decision[part] for part in ("rules", "lists") if part in decision}
     story["actions"] = [
@@ -124,6 +126,8 @@ def told(record: dict[str, Any]) -> dict[str, Any]:
             "id": each["action_id"],
             "parameters": each["parameters"],
             "state": each["state"],
+            **({"asked for by": each["proposer"]} if each["people"] else {}),
+            **({"approvals": [_said(said) for said in each["approvals"]]} if each["people"] else {}),
             "effects": [
                 f"{effect['at']} {effect['state']} (attempt {effect['attempt']}, HTTP {effect['http_status'] or '-'})"
                 for effect in each["effects"]
@@ -136,3 +140,7 @@ def told(record: dict[str, Any]) -> dict[str, Any]:
     if proof is not None:
         story["ledger"] = f"leaf {proof['index']} {proof['leaf']} ({'holds' if proof['holds'] else 'DOES NOT HOLD'})"
     return story
+
+
+def _said(approval: dict[str, Any]) -> str:
+    return f"{approval['at']} {approval['approver']} {'approved' if approval['approved'] else 'refused'}: {approval['reason']}"

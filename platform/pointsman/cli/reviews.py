@@ -20,6 +20,9 @@ def list_reviews(
     graph: Graph = None,
     state: Annotated[str, typer.Option(help="open, decided or expired.")] = "open",
     case: Annotated[str | None, typer.Option(help="Only items of this case.")] = None,
+    band: Annotated[str | None, typer.Option(help="Only items whose score is in this band.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only items with this reason.")] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="Only items that you hold.")] = False,
     limit: Limit = 20,
     watching: Watch = False,
     output: Output = Format.TABLE,
@@ -28,11 +31,20 @@ def list_reviews(
     name = api.graph(graph)
 
     def once() -> None:
-        found = api.get("/v1/reviews", graph=name, state=state, case=case, limit=limit)
+        found = api.get(
+            "/v1/reviews", graph=name, state=state, case=case, band=band, reason=reason, mine=mine, limit=limit
+        )
         columns = ("review_id", "case_key", "priority", "reasons", "deadline_at", "lease_owner", "verdict")
         page(found["items"], columns, output)
 
     watch(once, forever=watching)
+
+
+@commands.command("count")
+@of_the_api
+def count_reviews(api: Api, graph: Graph = None, output: Output = Format.TABLE) -> None:
+    """How many items wait: by band, reason and age, past their deadline, and held."""
+    tell(api.get(f"/v1/graphs/{part(api.graph(graph))}/reviews"), output, dict)
 
 
 @commands.command("show")

@@ -13,6 +13,7 @@ from pointsman.console.store import Connection, Store, now
 from pointsman.decisions.queries import DecisionNotFound, find_decision
 from pointsman.governance.access import POLICY
 from pointsman.governance.keyring import KEY_HEADER
+from pointsman.reviews import queue
 
 OF_REVIEW = "SELECT o.name FROM reviews r JOIN objects o ON o.uid = r.graph_uid WHERE r.review_id = %s"
 OF_LETTER = "SELECT o.name FROM dead_letters l JOIN objects o ON o.uid = l.graph_uid WHERE l.dead_letter_id = %s"
@@ -24,6 +25,7 @@ OF_ACTION = "SELECT o.name FROM outbox a JOIN objects o ON o.uid = a.graph_uid W
 IDS = {"review": OF_REVIEW, "letter": OF_LETTER, "action": OF_ACTION}
 """By the route's parameter, whose graph is asked about"""
 IDS_KEPT = 100_000
+FULL_ID = 36
 
 Route = tuple[str, str]
 BY_QUERY: frozenset[Route] = frozenset(
@@ -49,7 +51,7 @@ class Graphs:
         if found is None:
             with self._store.connection() as connection:
                 found = _looked_up(connection, kind, id_)
-            if found is not None and kind != "decision":  # what is no full id may come to mean another one
+            if found is not None and len(id_) >= FULL_ID:  # what is no full id may come to mean another one
                 if len(self._known) >= IDS_KEPT:
                     self._known.clear()
                 self._known[kind, id_] = found
@@ -99,8 +101,9 @@ async def _said(request: Request, name: str) -> str | None:
 
 def _looked_up(connection: Connection, kind: str, id_: str) -> str | None:
     try:
-        wanted = find_decision(connection, id_) if kind == "decision" else UUID(id_)
-    except (DecisionNotFound, ValueError):
+        find = {"decision": find_decision, "review": queue.find}.get(kind)
+        wanted = UUID(id_) if find is None else find(connection, id_)
+    except (DecisionNotFound, queue.NotFound, ValueError):
         return None
     row = connection.execute(IDS.get(kind, OF_DECISION), (wanted,)).fetchone()
     return None if row is None else str(row[0])

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
 
 from pointsman.console.asking import (
@@ -33,12 +33,24 @@ from pointsman.governance.keyring import Caller
 from pointsman.governance.masking import PERSONAL, personal_case
 from pointsman.reviews import first_calls, queue, verdicts
 from pointsman.reviews.blind import hidden_from
+from pointsman.reviews.counts import AGES, waiting
 from pointsman.reviews.measures import measures
 from pointsman.reviews.second import UnknownAnswer, given, open_golden
 from pointsman.reviews.veil import record_without_view, without_view
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
 measuring = APIRouter()
+
+
+def review_of(
+    review: Annotated[Short, Path(description="The item's id, or its first six digits or more.")], store: TheStore
+) -> UUID:
+    """The item that the path names."""
+    with store.connection() as connection:
+        return queue.find(connection, review)
+
+
+TheReview = Annotated[UUID, Depends(review_of)]
 
 LEASE_SECONDS = 900
 
@@ -92,6 +104,26 @@ def reviewers(
     return {"since": since, **asdict(measures(said, None if label is None else label.name))}
 
 
+@measuring.get("/v1/graphs/{graph}/reviews", tags=["reviews"], summary="How many items wait, and which")
+def counts(graph: Short, store: TheStore, caller: TheCaller) -> dict[str, Any]:
+    """Open items by band, reason and age; how many were escalated, are past their deadline, are held, and by you."""
+    with store.connection() as connection:
+        found = waiting(connection, store.graph(graph).uid, caller.subject, now())
+    return {
+        "open": found.open,
+        "escalated": found.escalated,
+        "overdue": found.overdue,
+        "held": found.held,
+        "mine": found.mine,
+        "atStake": found.at_stake,
+        "byBand": [{"band": band or None, "items": count} for band, count in sorted(found.by_band.items())],
+        "byReason": [{"reason": reason, "items": count} for reason, count in found.by_reason.items()],
+        "byAge": [
+            {"upToSeconds": limit, "items": count} for limit, count in zip((*AGES, None), found.by_age, strict=True)
+        ],
+    }
+
+
 @router.get("", summary="Items in the order in which they should be worked")
 def page(
     store: TheStore,
@@ -99,10 +131,15 @@ def page(
     graph: Annotated[Short, Query(description="The graph's name.")],
     state: Annotated[ReviewState | None, Query(description="Only items in this state.")] = "open",
     case: Annotated[Short | None, Query(description="Only items of this case.")] = None,
+    band: Annotated[Short | None, Query(description="Only items whose score is in this band.")] = None,
+    reason: Annotated[Short | None, Query(description="Only items with this reason.")] = None,
+    mine: Annotated[bool, Query(description="Only items that you hold.")] = False,
     limit: Limit = 100,
     cursor_: Annotated[After, Query(alias="cursor")] = None,
 ) -> dict[str, Any]:
-    """Escalated items first, then by priority, then the oldest."""
+    """Escalated items first, then by priority, then the oldest. Items that await your first call are found by no band or
+    reason.
+    """
     after = None
     if cursor_:
         escalated, priority, age, id_ = read_cursor(cursor_, bool, str, str, str)
@@ -110,10 +147,22 @@ def page(
             after = (escalated, float(priority), str(float(age)), UUID(id_))
         except ValueError as error:
             raise Refused(400, 'cursor: give "next" of the page before, unchanged') from error
-    wanted = queue.Wanted(graph_uid=store.graph(graph).uid, state=state, case=case, after=after, limit=limit)
+    wanted = queue.Wanted(
+        graph_uid=store.graph(graph).uid,
+        state=state,
+        case=case,
+        reason=reason,
+        band=band,
+        holder=caller.subject if mine else None,
+        now=now(),
+        after=after,
+        limit=limit,
+    )
     with store.connection() as connection:
         items = queue.listed(connection, wanted)
         shown = _for(connection, caller, wanted.graph_uid, items)
+        if (band, reason) != (None, None):
+            shown = [each for each in shown if not each["awaits_first_call"]]
     following = None
     if len(items) == limit:
         escalated, priority, age, id_ = queue.rank_of(items[-1])
@@ -145,7 +194,7 @@ def claim_next(body: ClaimNext, store: TheStore, caller: TheCaller) -> dict[str,
 
 
 @router.get("/{review}", summary="An item with everything behind its decision")
-def one(review: UUID, store: TheStore, caller: TheCaller) -> Any:
+def one(review: TheReview, store: TheStore, caller: TheCaller) -> Any:
     """The item and its decision; of one that was decided before, what the band did and not what a person had done."""
     with store.connection() as connection:
         item = queue.one(connection, review)
@@ -168,7 +217,7 @@ def _unaware(item: queue.Item, behind: dict[str, Any]) -> dict[str, Any]:
 
 
 @router.get("/{review}/explanation", summary="What drove the score, and what each other outcome would do")
-def explanation(review: UUID, store: TheStore, caller: TheCaller) -> Any:
+def explanation(review: TheReview, store: TheStore, caller: TheCaller) -> Any:
     """Computed on demand from the recorded features and the models of the revision that decided: the features in the order
     of their part in the score, by exact TreeSHAP for tree ensembles and by occlusion for other models.
     """
@@ -184,7 +233,7 @@ def explanation(review: UUID, store: TheStore, caller: TheCaller) -> Any:
 
 
 @router.post("/{review}/claim", summary="Claim an item and its case")
-def claim(review: UUID, body: Claim, store: TheStore, caller: TheCaller) -> dict[str, Any]:
+def claim(review: TheReview, body: Claim, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """Held until the lease ends; claimed again, it is held longer. 409 where somebody else holds it."""
     with store.connection() as connection:
         lease = timedelta(seconds=body.lease_seconds)
@@ -193,7 +242,7 @@ def claim(review: UUID, body: Claim, store: TheStore, caller: TheCaller) -> dict
 
 
 @router.post("/{review}/release", summary="Give a case back")
-def release(review: UUID, store: TheStore, caller: TheCaller) -> dict[str, Any]:
+def release(review: TheReview, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """The number of items that were given back."""
     with store.connection() as connection:
         queue.one(connection, review)
@@ -201,7 +250,7 @@ def release(review: UUID, store: TheStore, caller: TheCaller) -> dict[str, Any]:
 
 
 @router.post("/{review}/call", summary="Say a first call, before the model's view is shown")
-def call(review: UUID, body: FirstCall, store: TheStore, caller: TheCaller) -> dict[str, Any]:
+def call(review: TheReview, body: FirstCall, store: TheStore, caller: TheCaller) -> dict[str, Any]:
     """For the item and the items of its case that you hold and that await one. It is recorded and stands: your verdict may
     differ, with its reason. 409 where nothing is hidden, or you do not hold the case.
     """
@@ -211,7 +260,9 @@ def call(review: UUID, body: FirstCall, store: TheStore, caller: TheCaller) -> d
 
 
 @router.post("/{review}/verdict", summary="Decide a case")
-def decide(review: UUID, body: GiveVerdict, store: TheStore, caller: TheCaller, counted: TheVerdicts) -> dict[str, Any]:
+def decide(
+    review: TheReview, body: GiveVerdict, store: TheStore, caller: TheCaller, counted: TheVerdicts
+) -> dict[str, Any]:
     """Ends the items of the case that you hold, and asks for the verdict's actions. The same again changes nothing. 409
     while one of them awaits your first call.
     """

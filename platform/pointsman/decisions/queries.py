@@ -14,7 +14,9 @@ import psycopg
 from psycopg.rows import TupleRow, dict_row
 from pydantic import ValidationError
 
+from pointsman.certificates.report import BandReport
 from pointsman.decisions.record import KnownDecision
+from pointsman.decisions.standing_then import standing_then
 from pointsman.governance.masking import PERSONAL, personal_case, personal_in, personal_parameters
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.identity import decision_ids, digest
@@ -162,7 +164,8 @@ def recorded_revision(connection: Connection, graph_uid: UUID) -> ResolvedGraph 
 
 
 def explain(connection: Connection, wanted: str) -> dict[str, Any]:
-    """Everything behind one decision; `wanted` is its id, a prefix of at least six digits, or an event's id.
+    """Everything behind one decision; `certificates` say how its band stood to them then. `wanted` is its id, a prefix of
+    at least six digits, or an event's id.
 
     What is personal in it is marked as governance.masking says. Raises DecisionNotFound.
     """
@@ -209,6 +212,9 @@ def explain(connection: Connection, wanted: str) -> dict[str, Any]:
         )
     body = bytes(decision["body"])
     resolved = _readable(revisions[0]["body"]) if revisions else None
+    certificates = list[BandReport]()
+    if resolved is not None and resolved.graph.spec.certificates == "Required":
+        certificates = standing_then(connection, resolved, decision_id, decision["band"], decision["decided_at"])
     for action in actions:
         action[PERSONAL] = personal_parameters(action["name"], resolved)
     for review in reviews:
@@ -217,6 +223,7 @@ def explain(connection: Connection, wanted: str) -> dict[str, Any]:
         "decision": orjson.loads(body),
         "event": _event(events[0], resolved) if events else None,
         "revision": _revision(resolved) if resolved else None,
+        "certificates": [each.model_dump(mode="json", by_alias=True) for each in certificates],
         "actions": actions,
         "review": reviews[0] if reviews else None,
         "ledger": _proof(leaves[0], body) if leaves else None,

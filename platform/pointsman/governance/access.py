@@ -69,6 +69,7 @@ POLICY: Mapping[tuple[str, str], Permission | None] = MappingProxyType(
         ("GET", "/v1/deadletters/{letter}"): Permission.READ,
         ("POST", "/v1/deadletters/{letter}/replay"): Permission.OPERATE,
         ("POST", "/v1/deadletters/{letter}/discard"): Permission.OPERATE,
+        ("GET", "/v1/graphs/{graph}/reviews"): Permission.READ,
         ("GET", "/v1/graphs/{graph}/reviewers"): Permission.OPERATE,
         ("GET", "/v1/graphs/{graph}/lists"): Permission.READ,
         ("POST", "/v1/graphs/{graph}/lists/{name}"): Permission.OPERATE,

@@ -6,6 +6,7 @@ people never hold one item; they come at people's pace. All times come from the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -35,11 +36,16 @@ SELECT {FIELDS}, (r.escalated_at IS NOT NULL) AS escalated, coalesce(r.priority,
 FROM reviews r LEFT JOIN verdicts v USING (review_id)
 WHERE r.graph_uid = %(graph)s AND (%(state)s::text IS NULL OR r.state = %(state)s)
     AND (%(case)s::text IS NULL OR r.case_key = %(case)s)
+    AND (%(reason)s::text IS NULL OR %(reason)s = ANY(r.reasons))
+    AND (%(holder)s::text IS NULL OR (r.lease_owner = %(holder)s AND r.lease_until > %(now)s))
+    AND (%(band)s::text IS NULL OR EXISTS (SELECT FROM decision_keys k JOIN decisions d USING (day, decision_id)
+        WHERE k.decision_id = r.decision_id AND d.band = %(band)s))
     AND (%(after_id)s::uuid IS NULL OR {RANK} <
         (%(after_escalated)s::boolean, %(after_priority)s::float8, %(after_age)s::numeric, %(after_id)s::uuid))
 ORDER BY escalated DESC, rank_priority DESC, rank_age DESC, r.review_id DESC LIMIT %(limit)s
 """
 ONE = f"SELECT {FIELDS} FROM reviews r LEFT JOIN verdicts v USING (review_id) WHERE r.review_id = %s"
+BETWEEN = "SELECT review_id FROM reviews WHERE review_id BETWEEN %s AND %s LIMIT 2"
 OPEN_OF_CASE = """
 SELECT review_id, lease_owner, lease_until FROM reviews
 WHERE state = 'open' AND graph_uid = %(graph)s AND (review_id = %(review)s OR case_key = %(case)s)
@@ -84,11 +90,17 @@ class Conflict(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What to list. `after` is where the last page ended: escalated, priority, age and id of its last item."""
+    """What to list; `holder` holds it at `now`. `after` is where the last page ended: escalated, priority, age and id of its
+    last item.
+    """
 
     graph_uid: UUID
     state: str | None
     case: str | None
+    reason: str | None = None
+    band: str | None = None
+    holder: str | None = None
+    now: datetime | None = None
     after: tuple[bool, float, str, UUID] | None
     limit: int
 
@@ -103,6 +115,10 @@ def listed(connection: Connection, wanted: Wanted) -> list[Item]:
                 "graph": wanted.graph_uid,
                 "state": wanted.state,
                 "case": wanted.case,
+                "reason": wanted.reason,
+                "band": wanted.band,
+                "holder": wanted.holder,
+                "now": wanted.now,
                 "after_escalated": escalated,
                 "after_priority": priority,
                 "after_age": age,
@@ -110,6 +126,21 @@ def listed(connection: Connection, wanted: Wanted) -> list[Item]:
                 "limit": wanted.limit,
             },
         ).fetchall()
+
+
+def find(connection: Connection, wanted: str) -> UUID:
+    """An item's id, by the id itself or the first six digits or more of it. Raises NotFound."""
+    digits = wanted.lower().replace("-", "")
+    found = list[UUID]()
+    if re.fullmatch("[0-9a-f]{6,32}", digits):
+        between = (UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
+        with connection.transaction():
+            found = [id_ for (id_,) in connection.execute(BETWEEN, between).fetchall()]
+    if len(found) > 1:
+        raise NotFound(f'more than one review item begins with "{wanted[:40]}": give more digits')
+    if not found:
+        raise NotFound(f'no review item has the id "{wanted[:40]}"')
+    return found[0]
 
 
 def one(connection: Connection, review_id: UUID) -> Item:

@@ -29,4 +29,4 @@ def record_without_view(record: Mapping[str, Any]) -> dict[str, Any]:
     }
     shown = {key: value for key, value in decision.items() if key not in NOT_SAID} | {"values": values, "actions": []}
     review = None if record["review"] is None else without_view(record["review"])
-    return {**record, "decision": shown, "review": review, "actions": []}
+    return {**record, "decision": shown, "review": review, "certificates": [], "actions": []}
