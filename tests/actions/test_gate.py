@@ -89,6 +89,15 @@ def test_a_batch_that_succeeded_in_part_is_no_fault_of_the_target() -> None:
 def test_what_needs_an_approval_is_refused(document, approval: str) -> None:
     target = ActionTarget.model_validate(document(approval={"type": approval}))
     assert Terms.of(target, "freeze").refused is Reason.ApprovalNotAvailable
+    assert Terms.of(target, "freeze", approved_by=1).refused is Reason.ApprovalNotAvailable, "the target wants two"
+    assert Terms.of(target, "freeze", approved_by=2).refused is None
+    certified = Terms.of(target, "freeze", certified=True).refused
+    assert certified is (None if approval == "WhenUncertified" else Reason.ApprovalNotAvailable)
+
+
+def test_what_those_did_not_approve_that_had_to_is_refused_whatever_the_target_asks_for(document) -> None:
+    target = ActionTarget.model_validate(document(approval={"type": "Never"}))
+    assert Terms.of(target, "freeze", certified=True, approved_by=None).refused is Reason.ApprovalNotAvailable
 
 
 def test_the_terms_are_the_targets(document) -> None:

@@ -101,4 +101,4 @@ def test_what_nobody_approves_in_time_expires(proposed, database_url) -> None:
         assert outbox.claim_expired(cursor, owner="d", limit=10, lease_seconds=60, now=now) == []
         cursor.execute("UPDATE outbox SET expires_at = now() - interval '1 second'")
         (claim,) = outbox.claim_expired(cursor, owner="d", limit=10, lease_seconds=60, now=now)
-        assert (str(claim.action_id), claim.is_approved) == (proposed["action_id"], False)
+        assert (str(claim.action_id), claim.approved_by) == (proposed["action_id"], None)

@@ -140,6 +140,7 @@ TROUBLES: dict[str, dict[str, str]] = {
     "PointsmanReviewQueueFills": {"pointsman_graph_open_reviews{GRAPH}": "10x60 85x30"},
     "PointsmanReviewQueueIsFull": {"pointsman_graph_open_reviews{GRAPH}": "0+2x50 100x40"},
     "PointsmanReviewsAreOverdue": {"pointsman_reviews_overdue{GRAPH}": "0x50 7x40"},
+    "PointsmanApprovalsWait": {"pointsman_approvals_oldest_seconds{GRAPH}": "0+60x90"},
     "PointsmanActionsAreStuck": {"pointsman_outbox_oldest_seconds{TARGET}": "0+60x90"},
     "PointsmanNoDispatcher": {
         f"pointsman_target_{name}{{TARGET{more}}}": "1x50 _x40"

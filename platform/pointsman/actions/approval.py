@@ -64,9 +64,12 @@ class Said:
     digest: bytes
 
 
-def people_needed(terms: Iterable[Approval | None]) -> int:
-    """How many others must approve what a person asks for, by the strictest of these terms; no certificate speaks for it."""
-    asked = [each for each in terms if each is not None and each.type != "Never"]
+def people_needed(terms: Iterable[Approval | None], *, certified: bool = False) -> int:
+    """How many others must approve what is asked for, by the strictest of these terms. `certified` where a band asks that has
+    a live certificate; for what a person asks none speaks.
+    """
+    free = {"Never", "WhenUncertified"} if certified else {"Never"}
+    asked = [each for each in terms if each is not None and each.type not in free]
     return max((2 if each.effective_policy == "FourEyes" else 1 for each in asked), default=0)
 
 

@@ -111,8 +111,7 @@ class Batches:
             return None
         work, settled = list[tuple[Claim, Terms, Send | ReadBack]](), list[Outcome]()
         for claim in claimed.claims:
-            approval = {"was_proposed": claim.was_proposed, "is_approved": claim.is_approved}
-            terms = Terms.of(self._target, claim.operation, **approval)
+            terms = Terms.of(self._target, claim.operation, certified=claim.certified, approved_by=claim.approved_by)
             if claimed.admitted.refused is not None and claim.is_fresh:
                 terms = replace(terms, refused=terms.refused or claimed.admitted.refused)
             step = next_step(claim.effect, None, terms, claimed.now)

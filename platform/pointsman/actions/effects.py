@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
+from pointsman.actions.approval import people_needed
 from pointsman.api.action_target import ActionTarget
 from pointsman.api.reasons import Reason
 
@@ -86,13 +87,15 @@ class Terms:
     refused: Reason | None = None
 
     @classmethod
-    def of(cls, target: ActionTarget, operation: str, *, was_proposed: bool = False, is_approved: bool = True) -> Terms:
-        """The terms of a registered target for an action that people had to approve (`was_proposed`), or that none had to."""
+    def of(cls, target: ActionTarget, operation: str, *, certified: bool = False, approved_by: int | None = 0) -> Terms:
+        """The terms of a registered target for an action that so many people have approved (None: not those that had to), and
+        whether a certificate speaks for the band that has asked for it.
+        """
         found = target.spec.operation(operation)
         refused = None
         if found is None:
             refused = Reason.OperationNotFound
-        elif not is_approved or (target.spec.approval.type != "Never" and not was_proposed):
+        elif approved_by is None or approved_by < people_needed((target.spec.approval,), certified=certified):
             refused = Reason.ApprovalNotAvailable
         return cls(
             idempotency=target.spec.idempotency.type,

@@ -43,7 +43,7 @@ UPDATE outbox SET state = CASE outbox.state WHEN 'attempted' THEN 'attempted' EL
 FROM due WHERE outbox.action_id = due.action_id
 RETURNING outbox.action_id, outbox.decision_id, outbox.graph_uid, outbox.target, outbox.operation, outbox.parameters,
     outbox.state, outbox.fence, outbox.attempts, outbox.reason, outbox.evidence, outbox.proposer, outbox.people,
-    outbox.approval, outbox.expires_at, outbox.created_at
+    outbox.approval, outbox.certified, outbox.expires_at, outbox.created_at
 """
 CLAIM = f"""
 WITH due AS (
@@ -123,10 +123,10 @@ class Claim:
     created_at: datetime
     fence: int
     effect: Effect
-    is_approved: bool = True
-    """Of an action that people had to approve: whether they did, this very one; of another, that nobody had to"""
-    was_proposed: bool = False
-    """Whether people had to"""
+    certified: bool = False
+    """whether a certificate speaks for the band that has asked for it"""
+    approved_by: int | None = 0
+    """how many people have approved this very action; None where those that had to did not"""
 
     @property
     def is_fresh(self) -> bool:
@@ -313,8 +313,8 @@ def _take(
 
 def _claim(row: TupleRow) -> Claim:
     action_id, decision_id, graph_uid, target, operation, parameters, state, fence, attempts, reason, *more = row
-    evidence, proposer, people, approval, expires_at, created_at = more
-    proposal = None
+    evidence, proposer, people, approval, certified, expires_at, created_at = more
+    approved_by: int | None = 0
     if people:
         proposal = Proposal(
             action_id=action_id,
@@ -326,6 +326,7 @@ def _claim(row: TupleRow) -> Claim:
             proposer=proposer,
             people=people,
         )
+        approved_by = people if approval is not None and bytes(approval) == proposal.digest else None
     uncertain = state == State.ATTEMPTED
     effect = Effect(
         action_id=action_id,
@@ -345,8 +346,8 @@ def _claim(row: TupleRow) -> Claim:
         created_at=created_at,
         fence=fence,
         effect=effect,
-        is_approved=proposal is None or (approval is not None and bytes(approval) == proposal.digest),
-        was_proposed=proposal is not None,
+        certified=certified,
+        approved_by=approved_by,
     )
 
 

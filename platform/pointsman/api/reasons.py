@@ -173,7 +173,7 @@ class Reason(StrEnum):
     ScorerChanged = "ScorerChanged", "The band's certificate is of another scorer than the one that serves."
     BandDemoted = "BandDemoted", "The band was demoted to review, and not re-armed since."
     MonitorAlarm = "MonitorAlarm", "Audited labels show that the band's error is above its promise."
-    ApprovalNotAvailable = "ApprovalNotAvailable", "The action needs people's approval, so a person decides first."
+    ApprovalNotAvailable = "ApprovalNotAvailable", "The action needs more approval than it was given."
     InvalidParameter = "InvalidParameter", "A parameter of an action has no usable value."
     Duplicate = "Duplicate", "The same event was already decided; the same answer is given."
     RecordDropped = "RecordDropped", "The event was decided, and its record was dropped with its day."

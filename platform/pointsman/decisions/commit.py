@@ -258,6 +258,8 @@ def _actions(actions: Sequence[ActionRow]) -> bytes | None:
             "operation": each.operation,
             "parameters": orjson.Fragment(each.parameters),
             "expires_at": each.expires_at,
+            "certified": each.certified,
+            **({} if each.evidence is None else {"people": each.people, "evidence": each.evidence.hex()}),
         }
         for each in actions
     ]

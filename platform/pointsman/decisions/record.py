@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
@@ -78,6 +78,12 @@ class ActionRow:
     operation: str
     parameters: bytes
     expires_at: datetime | None
+    certified: bool
+    """whether a certificate speaks for the band that asks"""
+    people: int = 0
+    """how many must approve it first"""
+    evidence: bytes | None = None
+    """the digest of the decision's record, where people must"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +200,7 @@ def records(
     )
     return Records(
         decisions=decisions,
-        actions=tuple(action for _, action in actions),
+        actions=tuple(_with_evidence(action, decisions.bodies[row]) for row, action in actions),
         reviews=_reviews(graph, decisions, triage, evaluation, decided_at),
     )
 
@@ -202,6 +208,11 @@ def records(
 def _propensity(graph: CompiledGraph, triage: Triage, row: int) -> float:
     """With which probability people were to see this item, which they see by chance."""
     return graph.shadow.share if graph.shadow is not None and triage.shadowed[row] else graph.audit_share
+
+
+def _with_evidence(action: ActionRow, body: bytes) -> ActionRow:
+    """With what people approve it by, where they must."""
+    return replace(action, evidence=digest(body)) if action.people else action
 
 
 def _named(actions: Sequence[tuple[int, ActionRow]]) -> dict[int, list[dict[str, str]]]:
@@ -270,6 +281,8 @@ def _actions(
                         operation=action.operation,
                         parameters=orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS),
                         expires_at=decided_at + timedelta(seconds=expires) if expires is not None else None,
+                        certified=graph.certificates_required,
+                        people=action.people,
                     ),
                 )
             )

@@ -20,7 +20,7 @@ class Effect:
     parameters: Mapping[str, object]
     compensation: str | None
     approvals: int
-    """how many others must approve it first, where a person asks for it"""
+    """how many others must approve it first"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ def alternatives(
             from_score=None if each.at_least is None else str(each.at_least),
             below_score=None if each.below is None else str(each.below),
             was_taken=(each.name, each.outcome) == (band, outcome),
-            effects=tuple(_effects(resolved, each.actions, values)),
+            effects=tuple(_effects(resolved, each.actions, values, certified=spec.certificates == "Required")),
         )
         for each in spec.bands
     ]
@@ -62,13 +62,15 @@ def alternatives(
             from_score=None,
             below_score=None,
             was_taken=False,
-            effects=tuple(_effects(resolved, each.actions, values)),
+            effects=tuple(_effects(resolved, each.actions, values, certified=False)),
         )
         for each in spec.review.verdicts
     ]
 
 
-def _effects(resolved: ResolvedGraph, names: Sequence[str], values: Mapping[str, object]) -> Iterator[Effect]:
+def _effects(
+    resolved: ResolvedGraph, names: Sequence[str], values: Mapping[str, object], *, certified: bool
+) -> Iterator[Effect]:
     targets = {each.metadata.name: each for each in resolved.targets}
     for name in names:
         action = resolved.graph.spec.action(name)
@@ -81,5 +83,7 @@ def _effects(resolved: ResolvedGraph, names: Sequence[str], values: Mapping[str,
             operation=action.operation,
             parameters={key: values.get(reference) for key, reference in action.parameters.items()},
             compensation=None if operation is None else operation.compensation,
-            approvals=people_needed((targets[action.target_ref.name].spec.approval, action.approval)),
+            approvals=people_needed(
+                (targets[action.target_ref.name].spec.approval, action.approval), certified=certified
+            ),
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Protocol
 
+from pointsman.actions.approval import people_needed
 from pointsman.api.decision_graph import DecisionGraph
 from pointsman.api.graph_nodes import ListLookup, Rule
 from pointsman.api.reasons import Reason
@@ -109,7 +110,8 @@ class CompiledAction:
     operation: str
     parameters: tuple[tuple[str, str], ...]
     expires_after_seconds: float | None
-    needs_approval: bool
+    people: int
+    """how many must approve it before it is sent"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,7 +365,9 @@ def _actions(
             operation=action.operation,
             parameters=tuple(sorted(action.parameters.items())),
             expires_after_seconds=expires.seconds if expires else None,
-            needs_approval=target.spec.approval.type != "Never",
+            people=people_needed(
+                (target.spec.approval, action.approval), certified=resolved.graph.spec.certificates == "Required"
+            ),
         )
     return compiled
 

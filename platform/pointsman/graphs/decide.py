@@ -83,12 +83,9 @@ class Evaluation:
 class Triage:
     """What is concluded: an outcome for every row, its band (-1 where there is no score), and which actions act.
 
-    `to_review` are the rows that go to a person although their band may say otherwise; `audited` those that a person sees
-    although they are carried out as their band says; `overflowed` those that people have no room for. `because` has, by
-    reason, the rows that people see for it.
     `to_review` are the rows that go to a person although their band may say otherwise; `shadowed` those that get the outcome
-    declared for bands that never had a certificate; `audited` those that a person sees although they do not decide them.
-    `because` has, by reason, the rows that people see for it.
+    declared for bands that never had a certificate; `audited` those that a person sees although they do not decide them;
+    `overflowed` those that people have no room for. `because` has, by reason, the rows that people see for it.
     """
 
     band: npt.NDArray[np.intp]
@@ -258,10 +255,6 @@ def triage(
             for _, mask in forced:
                 shadowed &= ~mask
         forced.append((Reason.NoLiveCertificate, uncovered & ~demoted & ~shadowed))
-    gated = np.array(
-        [any(graph.actions[name].needs_approval for name in names) for names in graph.band_actions] + [False]
-    )
-    forced.append((Reason.ApprovalNotAvailable, gated[band] & placed & ~shadowed))
     to_review, because = ~placed, dict[str, Mask]()
     reasons: list[tuple[str, ...]] = [()] * rows
     for reason, mask in forced:

@@ -77,7 +77,7 @@ def resolve(
         "graph": graph.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
         "stream": stream.spec.model_dump(mode="json", by_alias=True, exclude_none=True),
         "views": {view.metadata.name: _specification(view) for view in views},
-        "targets": {target.metadata.name: target.spec.approval.type for target in targets},
+        "targets": {target.metadata.name: _approval(target) for target in targets},
         "models": {node: _identity(model) for node, model in models.items()},
     }
     revision = hashlib.sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -89,6 +89,13 @@ def resolve(
         models=dict(models),
         revision=f"sha256:{revision}",
     )
+
+
+def _approval(target: ActionTarget) -> str:
+    """How many people a target's actions need; as FourEyes was always named."""
+    approval = target.spec.approval
+    needs_one = approval.type != "Never" and approval.effective_policy == "OnePerson"
+    return f"{approval.type}, OnePerson" if needs_one else approval.type
 
 
 def _identity(model: ResolvedModel) -> list[str]:

@@ -176,8 +176,8 @@ ALERTS: tuple[Alert, ...] = (
         severity="warning",
         summary='The review queue of "{{ $labels.graph }}" is full to four fifths: {{ $value }} items',
         description=(
-            "At review.maxOpen the graph takes no more events in: callers get 503. Let more people work the queue (pointsman "
-            "reviews claim), or raise review.maxOpen."
+            "At review.maxOpen callers get 503, or what would go to people gets review.overflowOutcome where the graph has one. "
+            "Let more people work the queue (pointsman reviews claim), or raise review.maxOpen."
         ),
     ),
     Alert(
@@ -185,10 +185,11 @@ ALERTS: tuple[Alert, ...] = (
         expression=QUEUE_IS_FULL,
         for_="1m",
         severity="critical",
-        summary='The review queue of "{{ $labels.graph }}" is full: callers get 503',
+        summary='The review queue of "{{ $labels.graph }}" is full',
         description=(
-            "Nothing is lost, and nothing is decided until people have decided some of the {{ $value }} items, or "
-            "review.maxOpen is raised: that is a new revision and takes seconds."
+            "Callers get 503, and nothing is lost; or what would go to people gets review.overflowOutcome where the graph has "
+            "one. So it is until people have decided some of the {{ $value }} items, or review.maxOpen is raised: that is a new "
+            "revision and takes seconds."
         ),
     ),
     Alert(
@@ -201,6 +202,14 @@ ALERTS: tuple[Alert, ...] = (
             "They come first in the queue: pointsman reviews claim. Where this is usual, review.deadline is shorter than the "
             "people are many."
         ),
+    ),
+    Alert(
+        name="PointsmanApprovalsWait",
+        expression=f"max {GRAPH} (pointsman_approvals_oldest_seconds) > 3600",
+        for_="15m",
+        severity="warning",
+        summary='An action of "{{ $labels.graph }}" has waited for approval for more than an hour',
+        description="Nothing is sent before people have approved it: pointsman approvals list. An action may expire meanwhile.",
     ),
     Alert(
         name="PointsmanActionsAreStuck",
