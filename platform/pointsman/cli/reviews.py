@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,8 @@ from pointsman.cli.output import Format, out, show
 from pointsman.cli.pages import Graph, Limit, Output, Watch, page, part, tell
 
 commands = typer.Typer(help="What waits for people.", no_args_is_help=True)
+
+DRIVERS = 5
 
 
 @commands.command("list")
@@ -52,13 +55,42 @@ def count_reviews(api: Api, graph: Graph = None, output: Output = Format.TABLE) 
 def show_review(
     api: Api, review: Annotated[str, typer.Argument(help="The item's id.")], output: Output = Format.TABLE
 ) -> None:
-    """An item with everything behind its decision."""
+    """An item with everything behind its decision, what drove the score, and what each other outcome would do."""
     from pointsman.cli.explaining import told
 
-    def order(item: dict[str, Any]) -> dict[str, Any]:
-        return {**{key: value for key, value in item.items() if key != "behind"}, "decision": told(item["behind"])}
+    path = f"/v1/reviews/{part(review)}"
+    item = api.get(path)
+    if output is not Format.TABLE:
+        return show(item, output)
+    explanation = {}
+    if item["awaits_first_call"]:
+        explanation["the model's view"] = "hidden until you have said yours: `pointsman reviews call ID VERDICT`"
+    else:
+        explanation = _explained(api.get(f"{path}/explanation"))
+    return tell(
+        item,
+        output,
+        lambda found: {
+            **{key: value for key, value in found.items() if key != "behind"},
+            "decision": told(found["behind"]),
+            **explanation,
+        },
+    )
 
-    tell(api.get(f"/v1/reviews/{part(review)}"), output, order)
+
+def _explained(found: dict[str, Any]) -> dict[str, Any]:
+    """The strongest drivers of the score and the alternatives, a line each; `reviews explain` tells more."""
+    drivers = (
+        f"{each['feature']} = {each['value']}: {each['ofScore']:+.4f} ({each['model']})" for each in found["drivers"]
+    )
+    rows = map(_outcome, found["alternatives"])
+    return {
+        "drove the score": [*islice(drivers, DRIVERS), *found["notExplained"]],
+        "otherwise": [
+            f"{each['by']} {each['name']} {each['scores']}: {each['outcome']}; {', '.join(each['effects']) or 'no action'}"
+            for each in rows
+        ],
+    }
 
 
 @commands.command("explain")
@@ -96,7 +128,11 @@ def _outcome(told: dict[str, Any]) -> dict[str, Any]:
         **told,
         "scores": " ".join(filter(None, bounds)) or "-",
         "outcome": f"{told['outcome']}{taken}" if told["by"] == "band" else "-",
-        "effects": [f"{each['action']}: {each['operation']} at {each['target']}" for each in told["effects"]],
+        "effects": [
+            f"{each['action']}: {each['operation']} at {each['target']}"
+            + (f" once {each['approvals']} have approved it" if each["approvals"] else "")
+            for each in told["effects"]
+        ],
     }
 
 
