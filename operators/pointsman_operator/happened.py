@@ -89,10 +89,11 @@ def _says(before: Raw, after: Raw, type_: str, *reasons: Reason) -> Iterator[Hap
 def _ready_changed(before: Raw, after: Raw, *, serves: bool) -> Iterator[Happened]:
     """That it is Ready goes without saying where a version has just begun to serve."""
     old, new = find(_conditions(before), READY), find(_conditions(after), READY)
-    if new is None or new.status == "Unknown" or (serves and new.status == "True"):
+    waits = new is not None and new.reason is Reason.AwaitingCertificate  # until somebody acts
+    if new is None or (new.status == "Unknown" and not waits) or (serves and new.status == "True"):
         return
     if old is None or (old.status, old.reason) != (new.status, new.reason):
-        yield Happened(reason=new.reason, message=new.message or "it serves", warning=new.status == "False")
+        yield Happened(reason=new.reason, message=new.message or "it serves", warning=new.status != "True")
 
 
 def _serves(before: Raw, after: Raw) -> bool:

@@ -21,7 +21,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from pointsman.certificates.costs import Traffic
-from pointsman.certificates.digest import scorer
+from pointsman.certificates.digest import RESCORED, scorer
 from pointsman.certificates.labelled import Labelled
 from pointsman.certificates.segments import NUMBERS, Segmentation, segmentation
 from pointsman.decisions.queries import recorded_revision
@@ -45,8 +45,6 @@ REVISIONS = "SELECT digest, body FROM revisions WHERE kind = 'DecisionGraph' AND
 OF_GRAPH = "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND name = %s AND starts_with(digest, %s)"
 AT_ONCE = 5000
 DAY_US = 86_400_000_000
-MODEL_PARTS = ("model of node ", "score expression")
-"""The parts of a scorer that may differ where decisions are scored anew: their features are those that were recorded"""
 
 
 class NothingLabelled(CannotCertify):
@@ -351,7 +349,7 @@ def alike(connection: Connection, resolved: ResolvedGraph, revisions: Set[str], 
 
     def parts(of: ResolvedGraph) -> dict[str, str]:
         found = scorer(of).parts.items()
-        return {name: value for name, value in found if not (any_model and name.startswith(MODEL_PARTS))}
+        return {name: value for name, value in found if not (any_model and name.startswith(RESCORED))}
 
     wanted = parts(resolved)
     return {digest for digest, body in bodies if parts(ResolvedGraph.model_validate(body)) == wanted}

@@ -140,6 +140,11 @@ def test_it_says_why_and_which_models_alone_make_the_difference(required, change
         "fraud-scorer",
     )
     assert of(with_model(change(score="boosted.probability")), certificate()).models == ()
+    shorter = required.views[0].model_copy(
+        update={"spec": required.views[0].spec.model_copy(update={"features": required.views[0].spec.features[:-1]})}
+    )
+    viewed = required.model_copy(update={"views": (shorter, *required.views[1:]), "revision": "sha256:" + "3" * 64})
+    assert (of(viewed, certificate()).other_features, moved.other_features) == (True, False)
     some = [certificate(segment=Segment(field="event.card_id", value=each)) for each in ("a", "b")]
     other = with_model(required)
     one = certificate(segment=Segment(field="event.card_id", value="a"), resolved=other)

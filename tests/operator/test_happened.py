@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from pointsman.api.conditions import Condition
 from pointsman.api.reasons import Reason
 from pointsman_operator.happened import Happened, happened
 from pointsman_operator.seen import POD, Probe, Raw
@@ -121,3 +122,15 @@ def test_a_failure_is_a_warning_and_all_else_is_not(world: Make) -> None:
         (Reason.NewRevisionProposed, False),
         (Reason.Crashing, True),
     ]
+
+
+def test_a_revision_that_waits_for_certificates_is_a_warning_told_once() -> None:
+    def status(state: str, reason: Reason, message: str = "") -> Raw:
+        moment = "2026-11-27T12:00:00Z"
+        ready = Condition(type="Ready", status=state, reason=reason, message=message)  # type: ignore[arg-type]
+        return {"conditions": [ready.to_dict() | {"lastTransitionTime": moment}]}
+
+    serves, waits = status("True", Reason.Ready), status("Unknown", Reason.AwaitingCertificate, "certify it")
+    assert happened(serves, waits) == (Happened(reason=Reason.AwaitingCertificate, message="certify it", warning=True),)
+    assert happened(waits, status("Unknown", Reason.AwaitingCertificate, "certify the next")) == ()
+    assert happened(serves, status("Unknown", Reason.SwitchingRevision)) == ()

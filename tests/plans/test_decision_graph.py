@@ -219,6 +219,8 @@ def test_a_revision_that_waits_for_certificates_is_said_with_the_command_that_ce
     assert decide(waiting).told.fields["revision"] == OLD
     edited = but(wanted=MOVED, host=host(awaits=AWAITS.model_copy(update={"models": ()})))
     assert ": pointsman certify card-fraud --revision bbbbbbbb;" in condition(edited).message
+    viewed = but(wanted=MOVED, host=host(awaits=AWAITS.model_copy(update={"models": (), "other_features": True})))
+    assert "card-fraud --revision bbbbbbbb --events FILE --labels FILE;" in condition(viewed).message
 
 
 def test_a_host_is_told_when_the_revision_that_waits_is_wanted_no_more() -> None:

@@ -6,14 +6,14 @@ none that is live either (it expired, or the band was demoted), or where neither
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
 from pointsman.api.reasons import Reason
-from pointsman.certificates.digest import model_part
+from pointsman.certificates.digest import ON_RECORDED_FEATURES, model_part
 from pointsman.certificates.live import LiveBands
 from pointsman.certificates.promise import Promised
 from pointsman.certificates.report import BandReport
@@ -25,6 +25,7 @@ class Awaiting(BaseModel):
     """A revision that waits, and for which of its bands, each with why it has no live certificate. JSON both ways, in camelCase.
 
     `models` are the ModelDeployments whose other models alone make it another scorer; empty where anything else does too.
+    `other_features` where what it decides on is not what was recorded, so that it is certified on events alone.
     """
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True)
@@ -32,6 +33,7 @@ class Awaiting(BaseModel):
     revision: str
     bands: tuple[BandReport, ...]
     models: tuple[str, ...] = ()
+    other_features: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +58,12 @@ def awaited(serving: Certified, candidate: Certified) -> Awaiting | None:
     lost = list(_lost(serving, candidate))
     if not lost:
         return None
+    changed = {part for old, new in lost for part in new.digest.differs_from(old.digest.parts)}
     return Awaiting(
         revision=candidate.resolved.revision,
         bands=tuple(report for _, band in lost for report in _missing(band, serving, candidate)),
-        models=_models(lost, candidate.resolved),
+        models=_models(changed, candidate.resolved),
+        other_features=any(not part.startswith(ON_RECORDED_FEATURES) for part in changed),
     )
 
 
@@ -105,7 +109,6 @@ def _missing(band: Promised, serving: Certified, candidate: Certified) -> Iterat
     yield BandReport(band=band.name, reason=Reason.NoLiveCertificate, message=message)
 
 
-def _models(lost: Sequence[tuple[Promised, Promised]], candidate: ResolvedGraph) -> tuple[str, ...]:
+def _models(changed: Set[str], candidate: ResolvedGraph) -> tuple[str, ...]:
     deployments = {model_part(node): model.deployment for node, model in candidate.models.items()}
-    changed = {part for old, new in lost for part in new.digest.differs_from(old.digest.parts)}
     return tuple(sorted({deployments[part] for part in changed})) if changed <= deployments.keys() else ()

@@ -20,6 +20,11 @@ from pointsman.features.definition import compile_view
 from pointsman.graphs.bands import compile_bands, promised_labels
 from pointsman.graphs.resolve import ResolvedGraph
 
+RESCORED = ("model of node ", "score expression")
+"""How the parts begin that may differ where recorded decisions are scored anew"""
+ON_RECORDED_FEATURES = (*RESCORED, "thresholds of band ", "label")
+"""And those that change no score"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScorerDigest:

@@ -241,7 +241,8 @@ def _it_awaits_certificates(observed: Observed, awaits: Awaiting) -> Condition:
     old, new = _short(observed.host.revision or ""), _short(awaits.revision)
     bands = "; ".join(f"band {each.name}: {each.message}" for each in awaits.bands)
     models = {} if observed.wanted is None else observed.wanted.models
-    command = f"pointsman certify {observed.graph.name} {_of_models(awaits, models) or f'--revision {new}'}"
+    what = _of_models(awaits, models) or f"--revision {new}" + " --events FILE --labels FILE" * awaits.other_features
+    command = f"pointsman certify {observed.graph.name} {what}"
     message = (
         f"revision {old} goes on deciding with its certificates until revision {new} has them: {bands}: {command}; to take "
         "it over without, and have people decide these items: onMissingCertificates: Review"
