@@ -207,15 +207,15 @@ class Revisions:
 
     async def _take_its_place(self, before: Prepared, prepared: Prepared) -> bool:
         """Decide with what is prepared, unless it must wait."""
-        if self._has_graph() and await self._must_wait(before, prepared):
-            self.refused = None
-            return False
         await asyncio.to_thread(prepared.catch_up, self._config.database_url)  # it may have waited for long
         async with self.placing:
             if not self._has_graph():
                 self.waiting = await asyncio.to_thread(self._waits_beside, prepared)
                 self._place(prepared)
                 return True
+            if await self._must_wait(before, prepared):
+                self.refused = None
+                return False
             async with self._queue.between_batches():
                 await self._queue.in_thread(self._change, prepared)
             self.prepared, self.waiting = prepared, None
