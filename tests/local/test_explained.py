@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home").create()
 
 
-def explained(home: Home, *conditions: dict[str, Any], runs: Observed | None = None, generation: int = 1) -> Any:
+def picture(home: Home, *conditions: dict[str, Any], runs: Observed | None = None, generation: int = 1) -> Shown:
     document = {
         "apiVersion": "pointsman.dev/v1alpha1",
         "kind": "ModelDeployment",
@@ -44,8 +45,21 @@ def explained(home: Home, *conditions: dict[str, Any], runs: Observed | None = N
     kind, name = KEY
     stored = StoredObject(kind=kind, name=name, uid="u", generation=generation, document=document, status=status)
     processes = {} if runs is None else {runs.name: runs}
-    shown = Shown(home=home, applied=Applied.parse({KEY: stored}), processes=processes, booting=None)
-    return shown.explain(*KEY)
+    return Shown(home=home, applied=Applied.parse({KEY: stored}), processes=processes, booting=None)
+
+
+def explained(home: Home, *conditions: dict[str, Any], runs: Observed | None = None, generation: int = 1) -> Any:
+    return picture(home, *conditions, runs=runs, generation=generation).explain(*KEY)
+
+
+def test_a_start_waits_for_what_comes_by_itself_and_not_for_certificates(home: Home) -> None:
+    mlflow = replace(process(State.READY), name="mlflow")
+
+    def waits_for(reason: str) -> Any:
+        return picture(home, condition("Ready", "Unknown", reason), runs=mlflow).status()["waitingFor"]
+
+    assert waits_for("ModelStarting") == "ModelDeployment fraud: ModelStarting"
+    assert waits_for("AwaitingCertificate") is None
 
 
 def test_a_crash_is_found_in_its_process_with_the_last_line_of_its_log(home: Home) -> None:

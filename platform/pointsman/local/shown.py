@@ -106,7 +106,7 @@ class Shown:
             ):
                 return _with(f"{each['name']}: {each['state']}", each["message"])
         for each in objects:
-            if each["ready"] != "True":
+            if each["ready"] != "True" and each["reason"] != Reason.AwaitingCertificate:  # that takes a person
                 return _with(f"{each['kind']} {each['name']}", each["message"] or each["reason"])
         return None
 
