@@ -108,6 +108,7 @@ def test_a_record_without_the_models_view_keeps_facts_alone() -> None:
     record = {
         "decision": {
             "score": 0.4, "band": "freeze", "outcome": "decline", "reasons": ["AuditSample"], "audit": {"propensity": 0.1},
+            "shadow": {"outcome": "decline"},
             "actions": [{"name": "freeze"}], "rules": ["limits.over"], "seq": 3,
             "values": {"card.count_1h": 2, "boosted.probability": 0.4},
         },
