@@ -96,6 +96,24 @@ def test_a_first_call_is_for_the_whole_case_and_for_no_item_that_hides_nothing(i
     assert (refused.status_code, refused.json()["error"]) == (409, "nothing of this case is hidden from you: decide it")
 
 
+@slow
+def test_an_item_about_an_effect_hides_nothing_and_one_of_a_sample_does(all_blind, decide, call, owner_url) -> None:
+    effect, sampled = (UUID(str(decide()["decision"])) for _ in range(2))
+    drawn = ["NoLiveCertificate", "ShadowSample"]
+    with connect(owner_url) as opened:
+        opened.execute("UPDATE decisions SET reasons = %s WHERE decision_id = %s", (drawn, sampled))
+        for id_, reasons in ((effect, ["OutcomeUnknown"]), (sampled, drawn)):
+            opened.execute(
+                "INSERT INTO reviews (review_id, decision_id, graph_uid, event_id, reasons, opened_at) "
+                "SELECT decision_id, decision_id, graph_uid, event_id, %s, now() FROM decisions WHERE decision_id = %s",
+                (reasons, id_),
+            )
+        opened.commit()
+    for id_, hides in ((effect, False), (sampled, True)):
+        assert call("GET", f"/v1/reviews/{id_}").json()["awaits_first_call"] == hides
+        assert (call("GET", f"/v1/decisions/{id_}").json()["decision"]["score"] is None) == hides
+
+
 def test_cases_are_drawn_whole_by_their_key() -> None:
     graph = uuid4()
     drawn = [is_blind(graph, uuid4(), f"card-{number}", 0.1) for number in range(4000)]

@@ -23,14 +23,14 @@ Connection = psycopg.Connection[TupleRow]
 DRAW = b"pointsman/blind-view\0"
 """With the graph's uid and the case behind it: keeps this draw apart from others"""
 
-# What a dispatcher puts before a person is about an effect, and hides nothing: its decision was neither reviewed nor audited.
+# What a dispatcher puts before a person is about an effect, and hides nothing: its reason is none of the decision's.
 UNSAID = """
 WITH asked AS MATERIALIZED (
     SELECT DISTINCT r.decision_id, r.graph_uid, d.revision,
         (SELECT f.case_key FROM reviews f WHERE f.decision_id = r.decision_id AND f.purpose = 'First') AS case_key
     FROM reviews r JOIN decision_keys k USING (decision_id) JOIN decisions d USING (day, decision_id)
     WHERE r.decision_id = ANY(%(decisions)s) AND r.state = 'open'
-        AND (d.outcome = 'review' OR 'AuditSample' = ANY(d.reasons) OR r.purpose <> 'First')
+        AND (r.reasons = d.reasons OR r.purpose <> 'First')
         AND NOT EXISTS (SELECT FROM first_calls c WHERE c.decision_id = r.decision_id AND c.reviewer = %(who)s)
         AND NOT EXISTS (SELECT FROM verdicts v WHERE v.decision_id = r.decision_id AND v.reviewer = %(who)s)),
 shares AS MATERIALIZED (
