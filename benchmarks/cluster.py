@@ -29,8 +29,9 @@ from harness.runs import NotUp
 from harness.waiting import NotSeen, wait_for
 from pointsman.demo.conservation import PENDING
 from pointsman.demo.generator import GeneratorSettings, generate
-from pointsman.demo.streaming import Sent, send
+from pointsman.demo.streaming import Sent, StreamRefused, send
 from pointsman.demo.transactions import as_json_lines
+from pointsman.local.up import CannotStart
 from pointsman_images.cache import Missing
 
 SETTINGS = GeneratorSettings(days=14, customers=2_000, terminals=2_000)
@@ -72,7 +73,7 @@ class Load:
 def main() -> int:
     """Run it all; 1 where this machine cannot or a part does not come up, 130 where it is interrupted."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    shown = Parts(console)
+    shown = Parts(console, "done")
     interrupt_once(console)
     found = dict[str, Figures]()
     try:
@@ -82,7 +83,7 @@ def main() -> int:
         for name, world in WORLDS.items():
             with world(shown, probe) as running:
                 found[name] = measured(running, lines, shown)
-    except (Missing, NotUp, NotSeen, KubectlFailed) as error:
+    except (Missing, NotUp, NotSeen, KubectlFailed, CannotStart, StreamRefused) as error:
         console.print(f"make bench-cluster: {error}", style="red", markup=False)
         return 1
     except KeyboardInterrupt:
@@ -98,14 +99,13 @@ def measured(world: World, lines: Sequence[bytes], shown: Parts) -> Figures:
     load = Load(world, lines)
     with shown.part(f"{WARM_UP:,} events to warm up"):
         load.batches(WARM_UP, batch=500)
-    rates, waits = list[float](), Sent()
+    rates, waits = list[float](), list[float]()
     before = world.used()
     with shown.part(f"{ROUNDS} times {EVENTS:,} events in batches of {BATCH:,}"):
         for _ in range(ROUNDS):
             sent = load.batches(EVENTS, batch=BATCH)
             rates.append(sent.rate)
-            waits.waits += sent.waits
-            waits.weights += sent.weights
+            waits += sent.waits
     cpu = differing(before, world.used(), ROUNDS * EVENTS)
     with shown.part(f"{STEADY_RATE} events a second in batches of {STEADY_BATCH}"):
         steady = load.batches(STEADY_RATE * STEADY_SECONDS, batch=STEADY_BATCH, rate=STEADY_RATE)
@@ -116,7 +116,7 @@ def measured(world: World, lines: Sequence[bytes], shown: Parts) -> Figures:
     return {
         "came_up": world.came_up,
         "decisions_a_second": spread(rates),
-        "batch_ms": percentiles(waits.waits),
+        "batch_ms": percentiles(waits),
         "steady_ms": percentiles(steady.waits[STEADY_BATCH - 1 :: STEADY_BATCH]),  # from when the whole batch is due
         "alone_ms": percentiles(alone),
         "cpu_us_a_decision": cpu,

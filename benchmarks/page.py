@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cluster_section
 import matplotlib
 import orjson
 
@@ -44,6 +45,7 @@ def main() -> None:
             [
                 *_page(peers, stream, features, memory),
                 *_kafka(kafka),
+                *(cluster_section.lines(_read("cluster")) if _is_measured("cluster") else ()),
                 *_certificates(_read("certificates")),
                 *_monitors(_read("monitors")),
                 *_operator(operator),
@@ -51,6 +53,11 @@ def main() -> None:
         )
         + "\n"
     )
+
+
+def _is_measured(name: str) -> bool:
+    """Whether a result is there: not every machine can run a node."""
+    return (HERE / "results" / f"{name}.json").exists()
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -66,7 +73,7 @@ def _page(peers: dict[str, Any], stream: dict[str, Any], features: dict[str, Any
     return [
         "# Performance",
         "",
-        "Made by `make bench` and `make bench-memory`; the numbers are data under `benchmarks/results/`.",
+        "Made by `make bench`, `make bench-memory` and `make bench-cluster`; the numbers are data under `benchmarks/results/`.",
         "",
         f"Measured {peers['date']} on {machine['cpus']} cores ({machine['platform']}), Python {machine['python']}; {said}.",
         f"Every arm in one run, {peers['rounds']} rounds of {peers['seconds_a_slice']:g} s slices in turned order; medians. "

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from arms import HERE, Arm
 
+PATIENCE_SECONDS = 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slice:
@@ -88,7 +90,7 @@ def open_loop(arm: Arm, reader: Reader, *, a_second: float, seconds: float) -> S
 
 
 async def asked_openly(url: str, key: str, events: list[bytes], a_second: float) -> list[float]:
-    """Seconds that each event waited, from when it was due. Raises SystemExit where any answer is not 200."""
+    """Seconds that each event waited, from when it was due. Raises SystemExit where one is not 200, or none comes."""
     address = urlsplit(url)
     idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
     head = f"POST {address.path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nAuthorization: Bearer {key}\r\n"
@@ -98,7 +100,9 @@ async def asked_openly(url: str, key: str, events: list[bytes], a_second: float)
         due = began + at / a_second
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
         while not await answered(at):
-            pass
+            if time.perf_counter() - due > PATIENCE_SECONDS:
+                raise SystemExit(f"{url}: no answer in {PATIENCE_SECONDS} s: the run is void")
+            await asyncio.sleep(0.01)
         return time.perf_counter() - due
 
     async def answered(at: int) -> bool:

@@ -50,10 +50,10 @@ class Running(Exception):
 
 
 class Parts:
-    """Shows what comes up: one line a part, with its seconds."""
+    """Shows what comes up: one line a part, with its seconds. `word` stands before each."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, word: str = "up") -> None:
+        self._console, self._word = console, word
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -63,7 +63,7 @@ class Parts:
         with Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal) as shown:
             shown.add_task(name)
             yield
-        self._console.print(f"[green]up[/] {name:<60} {time.monotonic() - began:6.1f} s")
+        self._console.print(f"[green]{self._word}[/] {name:<60} {time.monotonic() - began:6.1f} s")
 
     def say(self, line: str) -> None:
         """A line about what is built first."""
