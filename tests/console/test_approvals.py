@@ -87,6 +87,23 @@ def test_what_was_changed_after_it_was_approved_is_not_sent(proposed, all_approv
         assert ([*found.work], [each.step.reason for each in found.settled]) == ([], ["ApprovalNotAvailable"])
 
 
+def test_who_may_be_asked_for_a_second_opinion_is_not_told_by_what_waits_for_approval(
+    all_approved, decide, call, graph, owner_url
+) -> None:
+    with connect(owner_url) as opened:
+        opened.execute("UPDATE revisions SET body = jsonb_set(body, '{graph,spec,review,secondShare}', '\"100%\"')")
+        opened.commit()
+    item = str(decide(amount="9000.00")["decision"])
+    call("POST", f"/v1/reviews/{item}/claim", role=Role.REVIEWER, json={})
+    call("POST", f"/v1/reviews/{item}/verdict", role=Role.REVIEWER, json=SAID)
+    (waits,) = call("GET", f"/v1/approvals?graph={graph}", by="opa", role=Role.OPERATOR).json()["items"]
+    assert call("GET", f"/v1/approvals?graph={graph}", by="bob", role=Role.REVIEWER).json()["items"] == []
+    assert call("GET", f"/v1/approvals/{waits['action_id']}", by="bob", role=Role.REVIEWER).status_code == 409
+    assert call("GET", f"/v1/approvals/{waits['action_id']}", role=Role.REVIEWER).status_code == 200, (
+        "ann has said hers"
+    )
+
+
 def test_one_refusal_ends_it_and_nothing_is_said_afterwards(proposed, call) -> None:
     path, no = f"/v1/approvals/{proposed['action_id']}", {"approve": False, "reason": "r", "digest": proposed["digest"]}
     assert call("POST", path, by="bob", role=Role.OPERATOR, json=no).json()["state"] == "rejected"

@@ -85,6 +85,9 @@ def test_who_gives_the_second_opinion_does_not_see_the_first(all_twice, to_revie
         assert (shown["verdict"], shown["verdict_reason"], shown["reviewer"]) == (None, None, None)
         assert shown["behind"]["actions"] == []
         assert "purpose" not in shown
+    told = call("GET", f"/v1/decisions/{item}", by="bob", role=Role.REVIEWER).json()
+    assert (told["actions"], told["review"]) == ([], None)
+    assert call("GET", f"/v1/decisions/{item}", by="vic", role=Role.VIEWER).json()["actions"] != []
     refused = call("POST", f"/v1/reviews/{item}/verdict", by="bob", json={"verdict": "fraud", "reason": "r"})
     assert (refused.status_code, "fraud" in refused.text) == (409, False)
     call("POST", f"/v1/reviews/{again}/claim", by="bob", json={})

@@ -12,8 +12,10 @@ from psycopg.rows import dict_row
 from pointsman.console.asking import After, Limit, Refused, Short, TheCaller, TheStore, cursor, read_cursor
 from pointsman.console.personal import for_their_eyes
 from pointsman.decisions.queries import DecisionNotFound, explain
+from pointsman.governance.access import Permission
 from pointsman.reviews.blind import hidden_from
-from pointsman.reviews.veil import record_without_view, without_view
+from pointsman.reviews.second import awaited
+from pointsman.reviews.veil import record_without_view, without_view, without_what_followed
 
 router = APIRouter()
 
@@ -107,6 +109,8 @@ def one(decision: Short, store: TheStore, caller: TheCaller) -> Any:
         except DecisionNotFound as error:
             raise Refused(404, f"decision: {error}") from error
         decision_id = UUID(found["decision"]["decision"])
+        if caller.may(Permission.REVIEW) and awaited(connection, caller.subject, [decision_id]):
+            found = without_what_followed(found)
         if hidden_from(connection, caller.subject, [decision_id]):
             found = record_without_view(found)
         return for_their_eyes(connection, caller, decision_id, found)

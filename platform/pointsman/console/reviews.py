@@ -36,7 +36,7 @@ from pointsman.reviews.blind import hidden_from
 from pointsman.reviews.counts import AGES, waiting
 from pointsman.reviews.measures import measures
 from pointsman.reviews.second import UnknownAnswer, given, open_golden
-from pointsman.reviews.veil import record_without_view, without_view
+from pointsman.reviews.veil import record_without_view, without_view, without_what_followed
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"])
 measuring = APIRouter()
@@ -201,19 +201,11 @@ def one(review: TheReview, store: TheStore, caller: TheCaller) -> Any:
         behind = explain(connection, str(item["decision_id"]))
         marks = personal_case(recorded_revision(connection, item["graph_uid"]))
         (shown,) = _seen_by(connection, caller, [item])
-        behind = _unaware(item, behind)
+        if item["purpose"] != "First" or item["awaits_second"]:  # who decides it is to be unaware of what was said
+            behind = without_what_followed(behind)
         if shown["awaits_first_call"]:
             behind = record_without_view(behind)
         return for_their_eyes(connection, caller, item["decision_id"], {**shown, PERSONAL: marks, "behind": behind})
-
-
-def _unaware(item: queue.Item, behind: dict[str, Any]) -> dict[str, Any]:
-    """What lies behind an item, without what a verdict brought about where somebody is to say theirs unaware of it."""
-    if item["purpose"] != "First" or item["awaits_second"]:
-        of_band = {each["id"] for each in behind["decision"]["actions"]}
-        behind["actions"] = [each for each in behind["actions"] if str(each["action_id"]) in of_band]
-        behind["review"] = None
-    return behind
 
 
 @router.get("/{review}/explanation", summary="What drove the score, and what each other outcome would do")

@@ -38,6 +38,12 @@ WHERE v.graph_uid = %(graph)s AND v.verdict IS NOT NULL AND v.at >= %(since)s OR
 """
 
 
+AWAITED = """
+SELECT DISTINCT r.decision_id FROM reviews r WHERE r.decision_id = ANY(%(decisions)s) AND r.purpose = 'Second' AND r.state = 'open'
+    AND NOT EXISTS (SELECT FROM verdicts v WHERE v.decision_id = r.decision_id AND v.reviewer = %(who)s)
+"""
+
+
 class UnknownAnswer(ValueError):
     """A golden item's answer that no reviewer could give; the message says which could."""
 
@@ -53,6 +59,13 @@ def open_second(cursor: Cursor, behind: Recorded, item: Item, now: datetime) -> 
     if review.second_share is None or not is_drawn(item["decision_id"], float(review.second_share.fraction)):
         return
     _open(cursor, item, "Second", now, deadline=now + timedelta(seconds=review.deadline.seconds))
+
+
+def awaited(connection: psycopg.Connection[TupleRow], who: str, decision_ids: Sequence[UUID]) -> frozenset[UUID]:
+    """Of these decisions those that wait for a second opinion, which this person may come to give."""
+    with connection.transaction():
+        rows = connection.execute(AWAITED, {"decisions": list(decision_ids), "who": who}).fetchall()
+    return frozenset(decision_id for (decision_id,) in rows)
 
 
 def open_golden(

@@ -20,6 +20,13 @@ def without_view(part: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if key in hidden else value for key, value in part.items()}
 
 
+def without_what_followed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything behind a decision but what a verdict brought about: its band's own actions stay."""
+    of_band = {each["id"] for each in record["decision"]["actions"]}
+    actions = [each for each in record["actions"] if str(each["action_id"]) in of_band]
+    return {**record, "actions": actions, "review": None}
+
+
 def record_without_view(record: Mapping[str, Any]) -> dict[str, Any]:
     """Everything behind a decision but the model's view: event, contract, features, versions and proofs stay."""
     types = (record["revision"] or {}).get("nodes", {})
