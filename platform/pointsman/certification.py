@@ -17,10 +17,9 @@ from pointsman.certificates.document import BandCertificate
 from pointsman.certificates.promise import promises
 from pointsman.certificates.shown import chosen, shown
 from pointsman.certificates.statement import Terms, statements
-from pointsman.certifying import CannotCertify, Joined
+from pointsman.certifying import Anew, CannotCertify, Joined
 from pointsman.choosing import choose_and_certify
 from pointsman.graphs.resolve import ResolvedGraph
-from pointsman.library import GraphLibrary
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -52,7 +51,7 @@ def certification(
     *,
     wanted: Wanted | None = None,
     connection: Connection | None = None,
-    other: GraphLibrary | None = None,
+    other: Anew | None = None,
 ) -> Certification:
     """Test the bands; `wanted` has other thresholds looked for too, by the decisions of a store where there is a connection.
 

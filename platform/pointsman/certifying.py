@@ -7,7 +7,7 @@ decisions, or from events that are scored anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +27,6 @@ from pointsman.certificates.segments import NUMBERS, Segmentation, segmentation
 from pointsman.decisions.queries import recorded_revision
 from pointsman.graphs.contract import Contract, compile_contract
 from pointsman.graphs.identity import decision_ids
-from pointsman.graphs.rescore import rescore
 from pointsman.graphs.resolve import ResolvedGraph, resolve
 from pointsman.labels.given import CannotCertify, Label, read_events, read_labels
 from pointsman.labels.read import NoLabel, known_labels
@@ -45,6 +44,10 @@ REVISIONS = "SELECT digest, body FROM revisions WHERE kind = 'DecisionGraph' AND
 OF_GRAPH = "SELECT body FROM revisions WHERE kind = 'DecisionGraph' AND name = %s AND starts_with(digest, %s)"
 AT_ONCE = 5000
 DAY_US = 86_400_000_000
+
+
+Anew = Callable[[Sequence[object], Sequence[Mapping[str, Any]]], npt.NDArray[np.float64]]
+"""Scores decided events by what was recorded of them; NaN where there is no score. As graphs.rescore, of one revision"""
 
 
 class NothingLabelled(CannotCertify):
@@ -98,6 +101,12 @@ def recorded(connection: Connection, resolved: ResolvedGraph, revision: str) -> 
     return found[0]
 
 
+def of_revision(connection: Connection, graph: str, revision: str | None) -> ResolvedGraph:
+    """The revision of a graph that decides, or another one by how its digest begins. Raises CannotCertify."""
+    resolved = serving(connection, graph)
+    return resolved if revision is None else recorded(connection, resolved, revision)
+
+
 def with_model(resolved: ResolvedGraph, deployment: str, *, version: str, digest: str, folder: Path) -> ResolvedGraph:
     """The revision that a graph has once a ModelDeployment serves these files. Raises CannotCertify."""
     nodes = [node for node, model in resolved.models.items() if model.deployment == deployment]
@@ -113,26 +122,25 @@ def with_model(resolved: ResolvedGraph, deployment: str, *, version: str, digest
     )
 
 
-def rescored(connection: Connection, joined: Joined, library: GraphLibrary) -> Joined:
-    """The same decisions, scored by the library from their recorded features; those without a score are left out."""
+def rescored(connection: Connection, joined: Joined, anew: Anew) -> Joined:
+    """The same decisions, scored anew from their recorded features; those without a score are left out."""
     before = joined.labelled
-    scores = scored_anew(connection, before.ids, library)
+    scores = scored_anew(connection, before.ids, anew)
     after = replace(before, scores=scores).take(~np.isnan(scores))
     return replace(joined, labelled=after, unknown=joined.unknown + len(before) - len(after))
 
 
-def scored_anew(connection: Connection, ids: Sequence[bytes], library: GraphLibrary) -> npt.NDArray[np.float64]:
-    """The scores that the library gives to recorded decisions; NaN where there is none."""
-    if not len(ids):
-        return np.array([], dtype=np.float64)
-    found = dict[bytes, tuple[object, Mapping[str, Any]]]()
-    with connection.transaction():
-        for at in range(0, len(ids), AT_ONCE):
-            part = [UUID(bytes=id_) for id_ in ids[at : at + AT_ONCE]]
-            for id_, _, _, event, body, _ in connection.execute(DECISIONS, (part,)).fetchall():
-                found[id_.bytes] = (orjson.loads(event), orjson.loads(body)["values"])
-    events, values = zip(*(found[id_] for id_ in ids), strict=True)
-    return rescore(library.graph, library.ports, events, values)
+def scored_anew(connection: Connection, ids: Sequence[bytes], anew: Anew) -> npt.NDArray[np.float64]:
+    """The new scores of recorded decisions; NaN where there is none."""
+    scores = list[npt.NDArray[np.float64]]()
+    for at in range(0, len(ids), AT_ONCE):
+        part = [UUID(bytes=id_) for id_ in ids[at : at + AT_ONCE]]
+        with connection.transaction():
+            rows = connection.execute(DECISIONS, (part,)).fetchall()
+        found = {id_: (orjson.loads(event), orjson.loads(body)["values"]) for id_, _, _, event, body, _ in rows}
+        events, values = zip(*(found[id_] for id_ in part), strict=True)
+        scores.append(anew(events, values))
+    return np.concatenate(scores) if scores else np.array([], dtype=np.float64)
 
 
 def known_to_the_store(

@@ -23,13 +23,12 @@ from pointsman.certificates.costs import Scales, Traffic, Wanted
 from pointsman.certificates.labelled import Labelled, are_tested, halves
 from pointsman.certificates.promise import Promised
 from pointsman.certificates.thresholds import are_sound
-from pointsman.certifying import AT_ONCE, CannotCertify, Joined, alike, scored_anew
+from pointsman.certifying import AT_ONCE, Anew, CannotCertify, Joined, alike, scored_anew
 from pointsman.columns import Column, ColumnType, FieldType
 from pointsman.decisions.accept import event_columns
 from pointsman.graphs.contract import compile_contract
 from pointsman.graphs.expressions import Expression, InvalidExpression, compile_expression
 from pointsman.graphs.resolve import ResolvedGraph
-from pointsman.library import GraphLibrary
 
 Connection = psycopg.Connection[TupleRow]
 Floats = npt.NDArray[np.float64]
@@ -55,7 +54,7 @@ def choose_and_certify(
     promises: Sequence[Promised],
     wanted: Wanted,
     *,
-    other: GraphLibrary | None = None,
+    other: Anew | None = None,
 ) -> tuple[Choice, list[Outcome]]:
     """Choose thresholds on one half of what is labelled, certify them on the other, and take the cheapest that hold.
 
@@ -123,7 +122,7 @@ class _Costs:
         return float(expression.evaluate({"": ONE_ROW}).double()[0])
 
 
-def _traffic(connection: Connection, resolved: ResolvedGraph, other: GraphLibrary | None) -> Traffic:
+def _traffic(connection: Connection, resolved: ResolvedGraph, other: Anew | None) -> Traffic:
     """The newest decisions of the same scorer; where another one scores them anew, of any model on the same features."""
     with connection.transaction():
         known = {digest for (digest,) in connection.execute(REVISIONS, (resolved.graph.name,)).fetchall()}

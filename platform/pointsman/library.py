@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from pointsman.api.action_target import ActionTarget
@@ -32,6 +33,7 @@ from pointsman.graphs.compile import CompiledGraph, compile_graph
 from pointsman.graphs.decide import GraphState, evaluate, triage
 from pointsman.graphs.documents import by_name
 from pointsman.graphs.lists import NO_LISTS, ListBook
+from pointsman.graphs.rescore import rescore
 from pointsman.graphs.resolve import ResolvedGraph, ResolvedModel, resolve
 from pointsman.models.artifact import open_artifact
 from pointsman.models.inline import InlineModel
@@ -58,6 +60,10 @@ class GraphLibrary:
     def ports(self) -> Mapping[str, InlineModel]:
         """Its models, by node."""
         return self._ports
+
+    def rescore(self, events: Sequence[object], values: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
+        """The scores of decided events by what was recorded of them, aligned; NaN where there is none."""
+        return rescore(self.graph, self._ports, events, values)
 
     def fresh(self) -> GraphLibrary:
         """The same graph, with features that have seen nothing."""

@@ -170,7 +170,7 @@ def test_a_revision_of_a_model_stays_while_a_graph_decides_with_it(
 
     played.decides(namespace, host, first, awaits=awaiting(second))
     message = says(simulated, namespace, "AwaitingCertificate", "Unknown")["message"]
-    assert f"pointsman certify {GRAPH} --model card-sequence=models:/card-sequence/1;" in message
+    assert f"pointsman certify {GRAPH} --revision " in message
     assert said(simulated, namespace)["status"]["revision"] == first
     assert before | {f"card-sequence-{revision}"} == services(), "of what decides and of what waits"
 

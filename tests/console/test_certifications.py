@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx2
 import orjson
 import pytest
 import yaml
@@ -22,6 +24,7 @@ from pointsman.decisions.engine import Submission
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.transactions import as_json_lines
 from pointsman.governance.access import Role
+from pointsman.graphs.resolve import resolve
 from pointsman.library import load
 from pointsman.local.home import Home
 from pointsman.local.ports import Ports
@@ -30,6 +33,7 @@ from pointsman_serving.graph.config import HostConfig
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
 PATH = "/v1/graphs/card-fraud"
+CONTROL = "x" * 16
 pytestmark = pytest.mark.slow
 
 
@@ -168,38 +172,91 @@ def test_only_who_may_operate_certifies_and_each_in_what_they_have_begun(engine,
     assert (refused.status_code, "is a Decimal" in refused.json()["error"]) == (422, True)
 
 
-def test_a_graph_that_has_decided_nothing_is_certified_on_its_history_by_the_command(
-    graph, library, events, transactions, address, key_of, key, database_url, tmp_path, monkeypatch
-) -> None:
-    port = Ports(Home(tmp_path)).of("graph")
-    how = {"control_token": "x" * 16, "resolved": library.graph.resolved}
-    address_of_graph = f"http://127.0.0.1:{port}{PATH}"
+@pytest.fixture
+def files(transactions, events, key, tmp_path) -> dict[str, Path]:
+    """What the command is given: events, their labels, and the key that signs."""
     (tmp_path / "events.jsonl").write_bytes(b"\n".join(map(orjson.dumps, events)))
     with (tmp_path / "labels.csv").open("w", newline="") as opened:
         rows = zip(transactions.transaction_id.tolist(), transactions.fraud.tolist(), strict=True)
         csv.writer(opened).writerows([("id", "label"), *((id_, str(fraud).lower()) for id_, fraud in rows)])
+    return {"--labels": tmp_path / "labels.csv", "--events": tmp_path / "events.jsonl", "--key": key}
+
+
+@pytest.fixture
+def host(graph, library, database_url, tmp_path) -> Iterator[str]:
+    """The graph's host, of which the API knows."""
+    port = Ports(Home(tmp_path)).of("graph")
+    address = f"http://127.0.0.1:{port}{PATH}"
+    how = {"control_token": CONTROL, "resolved": library.graph.resolved, "address": address}
+    with hosted(HostConfig(database_url=database_url, port=port, **how)) as url:
+        yield url
+
+
+@pytest.fixture
+def pointsman(address, key_of, tmp_path, monkeypatch) -> Callable[..., tuple[int, str]]:
+    """A command that asks the API: its exit code, and what it said on both streams."""
     monkeypatch.setenv("POINTSMAN_API", address)
     monkeypatch.setenv("POINTSMAN_API_KEY", key_of(name="ann"))
     monkeypatch.setenv("POINTSMAN_HOME", str(tmp_path))
 
-    def pointsman(*arguments: object) -> tuple[int, str]:
+    def run(*arguments: object) -> tuple[int, str]:
         result = CliRunner().invoke(app, list(map(str, arguments)))
         if isinstance(result.exception, Failure):
             return result.exception.code, str(result.exception)
         return result.exit_code, result.output
 
-    config = HostConfig(database_url=database_url, port=port, address=address_of_graph, **how)
-    files = ("--labels", tmp_path / "labels.csv", "--events", tmp_path / "events.jsonl", "--key", key)
-    with hosted(config):
-        while "not known" in pointsman("certificates", "list", "card-fraud")[1]:
-            pass
-        code, said = pointsman("certify", "card-fraud", *files)
-        assert (code, "1 certificates issued" in said) == (1, True), said
-        assert "freeze: needed: " in said
-        listed = pointsman("certificates", "list", "card-fraud")[1]
-        assert "live" in listed
-        assert 'band "freeze": no certificate: it takes at least 2,995 labelled items' in listed
-        assert "0 certificates issued" in pointsman("certify", "card-fraud", *files, "--dry-run")[1]
+    while "not known" in run("certificates", "list", "card-fraud")[1]:
+        pass  # keys are read every two seconds
+    return run
+
+
+def flat(options: dict[str, Path]) -> list[object]:
+    return [each for pair in options.items() for each in pair]
+
+
+def test_a_graph_that_has_decided_nothing_is_certified_on_its_history_by_the_command(
+    host, pointsman, files, database_url
+) -> None:
+    code, said = pointsman("certify", "card-fraud", *flat(files))
+    assert (code, "1 certificates issued" in said) == (1, True), said
+    assert "freeze: needed: " in said
+    listed = pointsman("certificates", "list", "card-fraud")[1]
+    assert "live" in listed
+    assert 'band "freeze": no certificate: it takes at least 2,995 labelled items' in listed
+    assert "0 certificates issued" in pointsman("certify", "card-fraud", *flat(files), "--dry-run")[1]
     with connect(database_url) as connection:
-        assert connection.execute("SELECT count(*) FROM decisions").fetchone() == (0,)
-        assert connection.execute("SELECT count(*) FROM certification_items").fetchone() == (0,)
+        for table in ("decisions", "certification_items"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_a_revision_that_waits_is_certified_on_recorded_features_that_the_host_scores_anew(
+    host, pointsman, files, events, library, key_of
+) -> None:
+    headers = {"authorization": f"Bearer {key_of(name='till')}"}
+    while httpx2.post(f"{host}/decisions", headers=headers, json=events[:1], trust_env=False).status_code == 401:
+        pass
+    for at in range(0, len(events), 500):
+        answer = httpx2.post(
+            f"{host}/decisions", headers=headers, json=events[at : at + 500], timeout=60, trust_env=False
+        )
+        assert answer.status_code == 200
+    labels = {name: file for name, file in files.items() if name != "--events"}
+    assert "1 certificates issued" in pointsman("certify", "card-fraud", *flat(labels))[1]
+
+    def deciding() -> str:
+        return str(httpx2.get(f"{host}/-/ready", trust_env=False).json()["revision"])
+
+    before, resolved = deciding(), library.graph.resolved
+    score = resolved.graph.spec.score.replace("0.7 *", "0.69 *")
+    spec = resolved.graph.spec.model_copy(update={"score": score})
+    parts = {"stream": resolved.stream, "views": resolved.views, "targets": resolved.targets, "models": resolved.models}
+    after = resolve(graph=resolved.graph.model_copy(update={"spec": spec}), **parts)
+    token = {"authorization": f"Bearer {CONTROL}"}
+    put = httpx2.put(f"{host}/-/revision", headers=token, content=after.to_json(), timeout=60, trust_env=False)
+    assert (put.status_code, deciding()) == (202, before), put.text
+    digest = after.revision.removeprefix("sha256:")[:8]
+    assert "whose digest begins with" in pointsman("certify", "card-fraud", *flat(labels), "--revision", "00000000")[1]
+    code, said = pointsman("certify", "card-fraud", *flat(labels), "--revision", digest)
+    assert (code, "1 certificates issued" in said) == (1, True), said
+    while deciding() != after.revision:
+        pass

@@ -21,7 +21,6 @@ from pointsman.graphs.references import Placement
 from pointsman.graphs.resolve import ResolvedModel
 from pointsman.ingest.report import SourceReport
 from pointsman.planning import Told
-from pointsman.registry.port import lasting
 from pointsman_operator import names
 from pointsman_operator.causes.cause import Cause, condition, last_line
 from pointsman_operator.causes.containers import PodSeen
@@ -71,13 +70,6 @@ def model(seen: SeenNamespace, deployment: str, placement: Placement) -> Resolve
         revision=pinned.revision if remote else None,
         source=pinned.source if pinned.source.startswith(REGISTERED) else None,
     )
-
-
-def references(seen: SeenNamespace) -> dict[str, str]:
-    """By ModelDeployment, the reference that goes on meaning what serves of it."""
-    pins = {str(raw["metadata"]["name"]): served(raw.get("status") or {}) for raw in seen.deployments}
-    found = {name: lasting(pin.uri, pin.version) for name, pin in pins.items() if pin is not None}
-    return {name: reference for name, reference in found.items() if reference is not None}
 
 
 def accepted(graph: DecisionGraph, seen: SeenNamespace) -> Unresolved | None:

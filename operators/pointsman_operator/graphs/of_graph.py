@@ -126,7 +126,6 @@ def _wanted(given: Situation, resolved: ResolvedGraph, store: Condition) -> Want
         revision=resolved.revision,
         shape=shape(resolved.graph, resolved.stream, given.platform),
         can_start=remote <= observe.answering(given.seen) and store.status == "True",
-        models=observe.references(given.seen),
     )
 
 

@@ -138,8 +138,10 @@ def certify(
     how: dict[str, Any] = {"segment": segment, "smallest_propensity": smallest_propensity}
     place = Place(context=context, namespace=namespace, kubeconfig=kubeconfig)
     if folder is None and certify_there.is_meant(place):
-        asked = certify_there.Asked(labels=labels, events=events, valid_for=valid_for, wanted=wanted, **how)
-        certify_there.check(model or revision, issuer)
+        asked = certify_there.Asked(
+            labels=labels, events=events, revision=revision, valid_for=valid_for, wanted=wanted, **how
+        )
+        certify_there.check(model, issuer)
         told, signed = certify_there.certify(Api(place, api_key), graph, asked, key, dry_run=dry_run)
     else:
         terms = partial(_terms, valid_for, issuer)
@@ -215,7 +217,7 @@ def _joined(
             joined = certifying.known_to_the_store(connection, resolved, now, segment=how["segment"], any_model=other)
         else:
             joined = certifying.of_the_store(connection, resolved, found, **how, any_model=other)
-        return certifying.rescored(connection, joined, open_resolved(resolved)) if other else joined, resolved
+        return certifying.rescored(connection, joined, open_resolved(resolved).rescore) if other else joined, resolved
 
 
 def _with_model(resolved: ResolvedGraph, model: str) -> ResolvedGraph:
@@ -254,7 +256,7 @@ def _certified(
     if folder is not None or wanted is None:
         return certification(joined, resolved, terms, wanted=wanted).document()
     with store() as connection:
-        library = open_resolved(resolved) if other else None
+        library = open_resolved(resolved).rescore if other else None
         found = certification(joined, resolved, terms, wanted=wanted, connection=connection, other=library)
         return found.document()
 

@@ -32,6 +32,7 @@ class Asked:
     events: Path | None
     segment: str | None
     smallest_propensity: float | None
+    revision: str | None
     valid_for: str
     wanted: Wanted | None
 
@@ -48,10 +49,8 @@ def is_meant(place: Place) -> bool:
 def check(model: str | None, issuer: str | None) -> None:
     """Raises Failure over what only a process can do that reaches store and registry itself."""
     if model is not None:
-        hint = "certify where the store and the registry are reached: POINTSMAN_STORE_URL, POINTSMAN_REGISTRY_URL"
-        raise Failure(
-            "--model: the API has no files of other models than those that decide", hint=hint, code=Exit.USAGE
-        )
+        hint = "move the alias: the graph waits, and its status says which --revision to certify"
+        raise Failure("--model: there are no files of other models than those of the graph", hint=hint, code=Exit.USAGE)
     if issuer is not None:
         raise Failure("--issuer: the API says who issues: whose key it is", hint="--api-key KEY", code=Exit.USAGE)
 
@@ -88,6 +87,7 @@ def _certified(api: Api, graph: str, asked: Asked) -> dict[str, Any]:
     events = None if asked.events is None else read_events(asked.events)
     body = {
         "labels": "Known" if labels is None else "Given",
+        "revision": asked.revision,
         "segment": asked.segment,
         "choose": None if asked.wanted is None else asdict(asked.wanted),
         "smallestPropensity": asked.smallest_propensity,

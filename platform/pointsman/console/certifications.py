@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import httpx2
 from fastapi import APIRouter, Request
 from pydantic import AfterValidator, Field
 
@@ -21,22 +20,21 @@ from pointsman.certifying import (
     Label,
     NothingLabelled,
     of_history,
+    of_revision,
     of_the_store,
     read_segmentation,
-    serving,
 )
 from pointsman.console.asking import Asked, Refused, Short, Text, TheCaller, TheStore
 from pointsman.console.certifier import TheCertifier
+from pointsman.console.host import Host
 from pointsman.console.store import Connection, Graph, now
 from pointsman.decisions import certification_store
 from pointsman.decisions.certification_store import Certification, NotCollecting
-from pointsman.governance.keyring import KEY_HEADER
 from pointsman.graphs.resolve import ResolvedGraph
 
 router = APIRouter(prefix="/v1/graphs/{graph}/certifications", tags=["certificates"])
 
 MOST_AT_ONCE = 5000
-SCORE_SECONDS = 60.0
 
 
 def _duration(text: str) -> str:
@@ -58,10 +56,12 @@ class Costs(Asked):
 class NewCertification(Asked):
     """What is to be certified: each value of `segment` by itself, where it is given; other thresholds too, where `choose` says
     what is to be weighed. `labels` are what the store knows, or follow in batches; `smallestPropensity` is the smallest
-    probability with which those can come to be seen.
+    probability with which those can come to be seen. `revision`, or how its digest begins, is one that waits for certificates:
+    recorded decisions are then scored anew; left out, it is the one that decides.
     """
 
     labels: Literal["Known", "Given"] = "Known"
+    revision: Short | None = None
     segment: Short | None = None
     choose: Costs | None = None
     smallest_propensity: float | None = Field(default=None, gt=0, le=1)
@@ -88,12 +88,17 @@ class Batch(Asked):
 
 @router.post("", status_code=202, summary="Certify the graph's bands")
 def make(
-    graph: Short, body: NewCertification, store: TheStore, caller: TheCaller, certifier: TheCertifier
+    graph: Short,
+    body: NewCertification,
+    store: TheStore,
+    caller: TheCaller,
+    certifier: TheCertifier,
+    request: Request,
 ) -> dict[str, Any]:
     """It runs at once where the store knows the labels; else it waits for them, and to be started. One runs at a time."""
     found = store.graph(graph)
     with store.connection() as connection:
-        resolved = _serving(connection, found)
+        resolved = _resolved(connection, found, body.revision)
         if body.segment is not None:
             try:
                 read_segmentation(resolved, body.segment)
@@ -104,7 +109,7 @@ def make(
             connection, found.uid, resolved.revision, author=caller.subject, asked=asked, now=now()
         )
     if body.labels == "Known":
-        certifier.start(found.uid, id_)
+        certifier.start(found.uid, id_, Host.of(found, request))
     return {"certification": id_, "revision": resolved.revision, "idField": resolved.stream.spec.id}
 
 
@@ -146,14 +151,17 @@ def give(
     how: dict[str, Any] = {"segment": segment, "smallest_propensity": smallest}
     scores = dict[str, float]()
     if body.events is not None:
-        scores = _scored(found, asked, body, request)
+        batch = {"history": str(asked.id), "after": body.after, "events": body.events, "revision": asked.revision}
+        scores = Host.of(found, request).scores(batch)
     with store.connection() as connection:
         joined: Joined | None = None
         try:
             if body.events is not None:
                 joined = of_history(resolved, body.events, scores, labels, **how)
             elif labels:
-                joined = of_the_store(connection, resolved, labels, **how)
+                joined = of_the_store(
+                    connection, resolved, labels, **how, any_model=asked.asked["revision"] is not None
+                )
         except NothingLabelled:
             pass
         except CannotCertify as error:
@@ -162,7 +170,14 @@ def give(
         other = 0 if joined is None else joined.other_scorer
         try:
             items = None if joined is None else joined.labelled
-            certification_store.add(connection, asked.id, items, unknown=unknown, other_scorer=other)
+            certification_store.add(
+                connection,
+                asked.id,
+                items,
+                is_history=body.events is not None,
+                unknown=unknown,
+                other_scorer=other,
+            )
         except NotCollecting as error:
             raise Refused(409, f"certification: {error}") from error
     return {"labelled": 0 if joined is None else len(joined.labelled), "withoutScore": unknown}
@@ -170,19 +185,24 @@ def give(
 
 @router.post("/{certification}/start", status_code=202, summary="Test what a certification was given")
 def start(
-    graph: Short, certification: UUID, store: TheStore, caller: TheCaller, certifier: TheCertifier
+    graph: Short,
+    certification: UUID,
+    store: TheStore,
+    caller: TheCaller,
+    certifier: TheCertifier,
+    request: Request,
 ) -> dict[str, Any]:
     """Nothing can be given to it any more."""
     found = store.graph(graph)
     with store.connection() as connection:
         asked, _ = _collecting(connection, found, certification, caller.subject)
-    certifier.start(found.uid, asked.id)
+    certifier.start(found.uid, asked.id, Host.of(found, request))
     return {"certification": asked.id, "revision": asked.revision}
 
 
-def _serving(connection: Connection, graph: Graph) -> ResolvedGraph:
+def _resolved(connection: Connection, graph: Graph, revision: str | None) -> ResolvedGraph:
     try:
-        return serving(connection, graph.name)
+        return of_revision(connection, graph.name, revision)
     except CannotCertify as error:
         raise Refused(409, f"graph: {error}") from error
 
@@ -202,30 +222,7 @@ def _collecting(connection: Connection, graph: Graph, id_: UUID, subject: str) -
     if found.state != "Collecting" or found.asked["labels"] != "Given":
         why = f": {found.error}" if found.error else ""
         raise Refused(409, f"certification: it is {found.state}, and takes no labels{why}")
-    resolved = _serving(connection, graph)
+    resolved = _resolved(connection, graph, found.asked["revision"])
     if resolved.revision != found.revision:
         raise Refused(409, "certification: another revision decides now than when it was begun: begin anew")
     return found, resolved
-
-
-def _scored(graph: Graph, asked: Certification, body: Batch, request: Request) -> dict[str, float]:
-    """The scores of a history's events, by id, as the graph's host gives them."""
-    if graph.address is None:
-        raise Refused(503, "the graph is not served now", 2)
-    shown = {name: request.headers[name] for name in ("authorization", KEY_HEADER) if name in request.headers}
-    address = f"{graph.address.removesuffix('/decisions')}/scores"
-    batch = {"history": str(asked.id), "after": body.after, "events": body.events}
-    try:
-        answer = httpx2.post(address, json=batch, headers=shown, timeout=SCORE_SECONDS, trust_env=False)
-    except httpx2.HTTPError as error:
-        raise Refused(503, f"the graph does not answer: {error}", 2) from error
-    except ValueError as error:
-        raise Refused(422, f"events: no JSON: {error}") from error
-    if answer.status_code != 200:
-        status = 503 if answer.status_code >= 500 else answer.status_code
-        raise Refused(status, f"the graph does not score them: {answer.text[:1000]}")
-    told = answer.json()
-    if told["revision"] != asked.revision:
-        raise Refused(409, "another revision decides now than when the certification was begun: begin anew")
-    scores: dict[str, float] = told["scores"]
-    return scores

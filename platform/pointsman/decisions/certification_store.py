@@ -38,8 +38,9 @@ SELECT %(id)s, i.* FROM unnest(%(ids)s::uuid[], %(scores)s::float8[], %(labels)s
 ON CONFLICT DO NOTHING
 """
 GIVEN = """
-UPDATE certifications SET given = given + %(given)s, unknown = unknown + %(unknown)s, other_scorer = other_scorer + %(other)s
-WHERE certification_id = %(id)s AND state = 'Collecting' RETURNING given
+UPDATE certifications SET given = given + %(given)s, unknown = unknown + %(unknown)s, other_scorer = other_scorer + %(other)s,
+    is_history = %(history)s
+WHERE certification_id = %(id)s AND state = 'Collecting' AND (given = 0 OR is_history = %(history)s) RETURNING given
 """
 ITEMS = """
 SELECT decision_id, score, label, propensity, segment FROM certification_items WHERE certification_id = %s ORDER BY decision_id
@@ -66,6 +67,8 @@ class Certification:
     state: str
     phase: str
     given: int
+    is_history: bool
+    """whether it was given a history, and no decisions"""
     unknown: int
     other_scorer: int
     ended_at: datetime | None
@@ -96,10 +99,18 @@ def one(connection: Connection, graph_uid: UUID, id_: UUID) -> Certification | N
     return None if found is None else Certification(id=found.pop("certification_id"), **found)
 
 
-def add(connection: Connection, id_: UUID, items: Labelled | None, *, unknown: int, other_scorer: int) -> None:
-    """Labelled decisions for a certification that collects; of a decision that it knows the first stands.
+def add(
+    connection: Connection,
+    id_: UUID,
+    items: Labelled | None,
+    *,
+    is_history: bool,
+    unknown: int,
+    other_scorer: int,
+) -> None:
+    """Labelled decisions, or a history, for a certification that collects; of what it knows by its id the first stands.
 
-    Raises NotCollecting.
+    Raises NotCollecting, also where it was given the other before.
     """
     with connection.transaction():
         new = 0
@@ -112,10 +123,10 @@ def add(connection: Connection, id_: UUID, items: Labelled | None, *, unknown: i
                 "segments": [None] * len(items) if items.segments is None else items.segments.tolist(),
             }
             new = connection.execute(ADD, {"id": id_, **columns}).rowcount
-        counts = {"id": id_, "given": new, "unknown": unknown, "other": other_scorer}
+        counts = {"id": id_, "given": new, "history": is_history, "unknown": unknown, "other": other_scorer}
         row = connection.execute(GIVEN, counts).fetchone()
         if row is None:
-            raise NotCollecting("it collects no more")
+            raise NotCollecting("it collects no more, or was given a history and decisions: one at a time")
         if row[0] > MOST_ITEMS:
             raise NotCollecting(f"it has {MOST_ITEMS:,} labelled decisions already, which is the most")
 

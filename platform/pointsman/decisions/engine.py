@@ -25,7 +25,6 @@ from pointsman.certificates.report import BandReport
 from pointsman.decisions.accept import Accepted, accept, event_columns, stored_events
 from pointsman.decisions.certificate_store import CertificateReader
 from pointsman.decisions.commit import Commit, Committer, Fenced
-from pointsman.decisions.history import History
 from pointsman.decisions.list_store import ListReader
 from pointsman.decisions.offsets import Misplaced, Offsets, Places, Stretch, moved
 from pointsman.decisions.queries import answers_of
@@ -176,9 +175,10 @@ class Engine:
         resolved = self.graph.resolved
         return self._certificates.read(self._committer.lookups, resolved, self._clock()).reports
 
-    def history(self) -> History:
-        """A history to score by the revision that decides, beside the decisions."""
-        return History(self.graph, self._ports)
+    @property
+    def ports(self) -> Mapping[str, ModelPort]:
+        """The models of the revision that decides, by node."""
+        return self._ports
 
     def open(self) -> None:
         """Take the graph over, with the views' state as it follows from what was committed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from pointsman.decisions.record import KnownDecision
 from pointsman.graphs.compile import CompiledGraph
 from pointsman.graphs.decide import GraphState, evaluate
 from pointsman.graphs.ports import ModelPort
+from pointsman.graphs.rescore import rescore
 
 BEFORE = KnownDecision(event_digest=b"", day=date.min)
 
@@ -56,3 +58,14 @@ class History:
 
     def _seen_before(self, ids: Sequence[bytes]) -> Mapping[bytes, KnownDecision]:
         return {id_: BEFORE for id_ in ids if id_ in self._known}
+
+
+def rescored(
+    graph: CompiledGraph, ports: Mapping[str, ModelPort], events: Sequence[object], values: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
+    """The scores that a graph gives to decided events, by id, from what was recorded of them: see graphs.rescore."""
+    scores = rescore(graph, ports, events, values)
+    batch = graph.contract.read(events)
+    ids = batch.columns[graph.contract.id].values.tolist()
+    named = zip(ids, scores[batch.good].tolist(), strict=True)
+    return {id_: score for id_, score in named if not np.isnan(score)}

@@ -28,7 +28,7 @@ from pointsman_serving.graph.interpreter import settle_interpreter
 from pointsman_serving.graph.queue import DecisionQueue, Overloaded
 from pointsman_serving.graph.revision import Prepared, RevisionRefused
 from pointsman_serving.graph.revisions import Revisions
-from pointsman_serving.graph.scoring import AT_ONCE, Batch, Scoring
+from pointsman_serving.graph.scoring import AT_ONCE, Batch, HistoryLost, Scorer, Scoring
 from pointsman_serving.graph.source_reader import SourceReader, reader_of
 from pointsman_serving.graph.tenure import Tenure
 
@@ -114,15 +114,24 @@ class GraphHost:
             return await self._queue.in_thread(self._serving_engine.import_history, events)
 
     async def score(self, batch: Batch) -> tuple[str, dict[str, float]]:
-        """The revision that decides, and its scores of a history's next events by id; nothing of it is recorded.
+        """A revision, and its scores of the events of a batch by id; nothing of it is recorded.
 
         Raises Overloaded, HistoryLost.
         """
-        engine, found = self._serving_engine, dict[str, float]()
-        for at in range(0, len(batch.events), AT_ONCE):
-            part = batch.events[at : at + AT_ONCE]
-            found |= await self._queue.in_thread(self._scoring.score, engine, batch, part, batch.after + at)
-        return engine.graph.resolved.revision, found
+        found = dict[str, float]()
+        for start in range(0, len(batch.events), AT_ONCE):
+            scorer = self._scorer(batch.revision)
+            found |= await self._queue.in_thread(self._scoring.score, scorer, batch, start)
+        return scorer.revision, found
+
+    def _scorer(self, revision: str | None) -> Scorer:
+        """The revision that decides, or that waits. Raises HistoryLost where it is neither."""
+        engine, waiting = self._serving_engine, self.awaiting
+        if revision is None or revision == engine.graph.resolved.revision:
+            return Scorer(graph=engine.graph, ports=engine.ports)
+        if waiting is None or waiting.resolved.revision != revision:
+            raise HistoryLost(f'the revision "{revision}" neither decides nor waits for certificates in this host')
+        return Scorer(graph=waiting.loaded.compiled, ports=waiting.loaded.ports)
 
     async def switch(self, resolved: ResolvedGraph) -> str:
         """Decide by another revision, at once or when what it waits for is there; return the one that decides. Idempotent.

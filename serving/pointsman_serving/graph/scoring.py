@@ -1,16 +1,18 @@
-"""Scores a history for whoever certifies the graph: batch by batch between the decisions, one history at a time."""
+"""Scores events for whoever certifies the graph: batch by batch between the decisions, one history at a time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from pointsman.decisions.engine import Engine
-from pointsman.decisions.history import History
+from pointsman.decisions.history import History, rescored
+from pointsman.graphs.compile import CompiledGraph
+from pointsman.graphs.ports import ModelPort
 
 AT_ONCE = 256
 """Events that are scored before decisions have their turn again"""
@@ -19,13 +21,37 @@ IDLE_SECONDS = 600.0
 
 
 class Batch(BaseModel):
-    """The next events of a history. `after` is how many of them were sent before; with none, the history begins."""
+    """The next events of a history. `after` is how many of them were sent before; with none, the history begins.
+
+    With `values`, aligned with the events, they are decisions with what was recorded of them, and no history.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     history: str = Field(min_length=1, max_length=100)
     after: int = Field(ge=0)
     events: list[Any] = Field(min_length=1, max_length=5000)
+    values: list[dict[str, Any]] | None = None
+    revision: str | None = None
+    """whose scores; that of the one that decides, or that waits for certificates. Left out, it is the one that decides"""
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        if self.values is not None and len(self.values) != len(self.events):
+            raise ValueError("values: as many as events")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorer:
+    """A revision that gives scores: its graph, and its models by node."""
+
+    graph: CompiledGraph
+    ports: Mapping[str, ModelPort]
+
+    @property
+    def revision(self) -> str:
+        return self.graph.resolved.revision
 
 
 class HistoryLost(Exception):
@@ -40,14 +66,17 @@ class Scoring:
         self._name, self._used = "", 0.0
         self._history: History | None = None
 
-    def score(self, engine: Engine, batch: Batch, part: list[Any], after: int) -> dict[str, float]:
-        """The scores of a part of a batch by event, which `after` events of the history come before. Raises HistoryLost."""
+    def score(self, scorer: Scorer, batch: Batch, start: int) -> dict[str, float]:
+        """The scores of the events of a batch from `start` on, AT_ONCE at most, by event. Raises HistoryLost."""
+        part, after = batch.events[start : start + AT_ONCE], batch.after + start
+        if batch.values is not None:
+            return rescored(scorer.graph, scorer.ports, part, batch.values[start : start + AT_ONCE])
         if after == 0:
-            self._name, self._history = batch.history, engine.history()
+            self._name, self._history = batch.history, History(scorer.graph, scorer.ports)
         history = self._history
         if history is None or self._name != batch.history:
             raise HistoryLost("the host knows nothing of this history: it was started anew, or another was begun")
-        if history.revision != engine.graph.resolved.revision:
+        if history.revision != scorer.revision:
             raise HistoryLost("another revision decides now than when the history was begun")
         if history.seen != after:
             raise HistoryLost(f"{history.seen} of its events were scored, not {after}")

@@ -9,7 +9,8 @@ TABLES = """
 CREATE TABLE certifications (
     certification_id uuid PRIMARY KEY, graph_uid uuid NOT NULL, revision text NOT NULL, author text NOT NULL,
     at timestamptz NOT NULL, asked jsonb NOT NULL, state text NOT NULL CHECK (state IN ('Collecting', 'Running', 'Done', 'Failed')),
-    phase text NOT NULL DEFAULT '', given bigint NOT NULL DEFAULT 0, unknown bigint NOT NULL DEFAULT 0,
+    phase text NOT NULL DEFAULT '', given bigint NOT NULL DEFAULT 0, is_history boolean NOT NULL DEFAULT false,
+    unknown bigint NOT NULL DEFAULT 0,
     other_scorer bigint NOT NULL DEFAULT 0, ended_at timestamptz, result jsonb, error text);
 CREATE INDEX certifications_of_graph ON certifications (graph_uid, at);
 CREATE TABLE certification_items (
