@@ -103,6 +103,17 @@ def test_a_graph_decides_what_is_sent_to_it_by_the_commands_of_the_readme(up: Up
     up.shell("kubectl create secret generic accounts-token -n fraud --from-literal=token=$(openssl rand -hex 16)")
     up.shell("kubectl apply -n fraud -f manifests/examples/fraud")
     up.shell("kubectl wait -n fraud --for=condition=Ready decisiongraph/card-fraud --timeout=300s")
+    folder = up.folder
+    history = (
+        f"python -m pointsman.demo.events --days 30 --seed 41 --labels {folder}/labels.csv > {folder}/history.jsonl"
+    )
+    up.shell(history)
+    up.shell(f"kubectl pointsman certificates keygen {folder}/risk.pem")
+    assert "may sign" in up.shell(f"kubectl pointsman certificates trust {folder}/risk.pub.pem -n fraud")
+    given = f"--events {folder}/history.jsonl --labels {folder}/labels.csv --key {folder}/risk.pem"
+    said = up.shell(f"kubectl pointsman certify card-fraud {given} -n fraud || test $? -eq 1")
+    assert "certificates issued" in said
+    assert "live" in up.shell("kubectl pointsman certificates list card-fraud -n fraud")
     events = up.folder / "transactions.jsonl"
     up.shell(f"python -m pointsman.demo.events --days 1 --customers 500 > {events}")
 

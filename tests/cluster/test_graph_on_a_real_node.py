@@ -42,9 +42,12 @@ GATEWAY = "pointsman-gateway"
 
 @pytest.fixture(scope="module")
 def fraud(
-    real_node: Cluster, say: Callable[[str], None], mlflow_at: Callable[[str], AbstractContextManager[Any]]
+    real_node: Cluster,
+    say: Callable[[str], None],
+    mlflow_at: Callable[[str], AbstractContextManager[Any]],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Fraud]:
-    """Everything installed as a user does, the example applied, and Ready."""
+    """Everything installed as a user does, the example applied, Ready, and certified."""
     assert real_node.host is not None
     folder = folder_of(real_node)
     for image in ("operator", "serving", "graph", "postgres"):
@@ -75,6 +78,9 @@ def fraud(
         example.apply()
         example.ready()
         say(f"the example is Ready {time.monotonic() - began:.0f} s after kubectl apply")
+        began = time.monotonic()
+        example.certify(tmp_path_factory.mktemp("history"))
+        say(f"its bands are certified on history in {time.monotonic() - began:.0f} s")
         yield example
         real_node.kubectl("delete", "namespace", name, "--wait=false")
 
@@ -101,6 +107,18 @@ def test_events_are_decided_and_an_account_is_frozen_once(fraud: Fraud, take: Ca
     assert counted.observed > 0
     assert counted.most_applications_of_one_key == 1
     assert fraud.status()["revision"]
+
+
+def test_the_bands_are_certified_and_the_status_says_until_when(fraud: Fraud) -> None:
+    listed = json.loads(fraud.command("certificates", "list", GRAPH, "-o", "json").stdout)
+    assert "approve" in [each["band"] for each in listed if each["state"] == "live"]
+    if fraud.cluster.get("decisiongraph", GRAPH, fraud.namespace)["spec"]["certificates"] == "Required":
+        bands = {each["band"]: each for each in fraud.status()["bands"]}
+        assert {name: each["reason"] for name, each in bands.items()} == {
+            "approve": "CertificatesLive",
+            "freeze": "CertificatesLive",
+        }
+        assert all(each["expires"] > "2026" and each["bound"].endswith("%") for each in bands.values())
 
 
 def test_a_person_claims_a_case_and_decides_it(fraud: Fraud) -> None:
@@ -176,6 +194,14 @@ def changed_under_the_stream(fraud: Fraud, lines: list[bytes], change: Callable[
 def test_an_alias_that_moves_under_the_stream_changes_no_decision_half_way(
     fraud: Fraud, take: Callable[[int], list[bytes]]
 ) -> None:
+    serving = fraud.status()["revision"]
+    review = {"spec": {"onMissingCertificates": "Review"}}  # else the graph would wait until the new model is certified
+    fraud.kubectl("patch", "decisiongraph", GRAPH, "--type=merge", "-p", json.dumps(review))
+    wait_for(
+        "that is taken over", lambda: fraud.status().get("revision") not in (None, serving), seconds=120, every=0.5
+    )
+    fraud.ready()
+    fraud.send(take(50))
     before = revisions(fraud)
 
     def move() -> None:

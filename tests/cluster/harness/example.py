@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import secrets
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from psycopg.rows import TupleRow
 from harness.cluster import Cluster
 from harness.operator import MANIFESTS
 from harness.waiting import wait_for
+from pointsman.certificate_files import public_file, write_new_key
 from pointsman.demo.conservation import PENDING, Conservation, conservation
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.streaming import Sent, send
@@ -25,6 +28,8 @@ from pointsman.store.database import connect
 
 EXAMPLE = MANIFESTS / "examples" / "fraud"
 GRAPH = "card-fraud"
+HISTORY = ("--days", "30", "--seed", "41")
+"""On which both bands of the example keep their promises, though barely: it is as short as can be"""
 POSTGRES = "pointsman-postgres"
 
 
@@ -86,6 +91,31 @@ class Fraud:
             pods = self.kubectl("get", "pods", "-o", "wide")
             raise AssertionError(f"{error}: {self.status(kind, name)}\n{pods}") from None
         return self.status(kind, name)
+
+    def command(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """`pointsman` in the example's namespace, as a user runs it."""
+        program = Path(sys.executable).with_name("pointsman")
+        where = ("--kubeconfig", self.cluster.kubeconfig, "-n", self.namespace)
+        command = [str(each) for each in (program, *arguments, *where)]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def certify(self, folder: Path) -> str:
+        """What the README says: a key that may sign, and its certificates on labelled history; what the command said.
+
+        Nothing is decided by it. Where the graph asks for no certificates, its bands need not keep their promises.
+        """
+        labels, history, key = folder / "labels.csv", folder / "history.jsonl", folder / "risk.pem"
+        with history.open("wb") as written:
+            events = [sys.executable, "-m", "pointsman.demo.events", *HISTORY, "--labels", str(labels)]
+            subprocess.run(events, stdout=written, check=True)
+        write_new_key(key)
+        trusted = self.command("certificates", "trust", public_file(key))
+        assert trusted.returncode == 0, trusted.stderr
+        ran = self.command("certify", GRAPH, "--events", history, "--labels", labels, "--key", key)
+        spec = self.cluster.get("decisiongraph", GRAPH, self.namespace)["spec"]
+        fine = (0,) if spec["certificates"] == "Required" else (0, 1)
+        assert ran.returncode in fine, ran.stdout + ran.stderr
+        return ran.stdout + ran.stderr
 
     def send(
         self, lines: Sequence[bytes], *, batch: int = 500, rate: float | None = None, patience: float = 180
