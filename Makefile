@@ -48,7 +48,7 @@ format: $(READY) ## Format the code
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
-bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (half an hour; needs wrk, Java and Maven for Kafka, Go for Kubernetes); writes docs/performance.md
+bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (half an hour; needs wrk, Java and Maven for Kafka, Go for Kubernetes); writes docs/performance.md and docs/certificates.md
 	@command -v wrk >/dev/null || { echo 'wrk makes the load: on Debian or Ubuntu, apt-get install wrk'; exit 1; }
 	@$(BIN)/python -m pointsman_serving.kserve_python.environment
 	@$(BIN)/python -m pointsman_serving.triton.environment
@@ -57,6 +57,8 @@ bench: $(READY) ## Measure beside KServe, Triton, Ray Serve, Feast and kopf (hal
 	@$(BIN)/python benchmarks/monitors.py
 	@$(BIN)/python benchmarks/peers/run.py
 	@$(BIN)/python benchmarks/certificates.py
+	@$(BIN)/python benchmarks/seasons.py
+	@$(BIN)/python benchmarks/overhead.py
 	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/kafka.py
 	@PYTHONPATH=tests/cluster:images $(BIN)/python benchmarks/reconcile.py
 	@$(BIN)/python benchmarks/page.py

@@ -39,15 +39,15 @@ def store() -> Iterator[PostgresServer]:
         yield server
 
 
-def opened(server: PostgresServer) -> Engine:
-    """The example's engine, every model inline, as a host would run it."""
+def opened(server: PostgresServer, library: GraphLibrary | None = None) -> Engine:
+    """The example's engine, or another graph's, every model inline, as a host would run it."""
     settle_interpreter()
-    library: GraphLibrary = load(EXAMPLE)
+    library = library or load(EXAMPLE)
     resolved = library.graph.resolved
     committer = Committer(
         server.url("pointsman", APP_ROLE), graph_uid=resolved.graph_uid, stream_uid=resolved.stream_uid
     )
-    engine = Engine(library.graph, library._ports, committer)
+    engine = Engine(library.graph, library.ports, committer)
     engine.open()
     return engine
 

@@ -1,4 +1,5 @@
-"""Writes docs/performance.md and its pictures from the results that lie beside this: `make bench` calls it last."""
+"""Writes docs/performance.md, docs/certificates.md and their pictures from the results that lie beside this: `make bench` calls it
+last."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import orjson
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "pointsman"
+import promises_page  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 if TYPE_CHECKING:
@@ -46,13 +48,12 @@ def main() -> None:
                 *_page(peers, stream, features, memory),
                 *_kafka(kafka),
                 *(cluster_section.lines(_read("cluster")) if _is_measured("cluster") else ()),
-                *_certificates(_read("certificates")),
-                *_monitors(_read("monitors")),
                 *_operator(operator),
             ]
         )
         + "\n"
     )
+    promises_page.write()
 
 
 def _is_measured(name: str) -> bool:
@@ -73,7 +74,8 @@ def _page(peers: dict[str, Any], stream: dict[str, Any], features: dict[str, Any
     return [
         "# Performance",
         "",
-        "Made by `make bench`, `make bench-memory` and `make bench-cluster`; the numbers are data under `benchmarks/results/`.",
+        "Made by `make bench`, `make bench-memory` and `make bench-cluster`; the numbers are data under `benchmarks/results/`. Whether "
+        "certified bands keep their promises stands on [a page of its own](certificates.md).",
         "",
         f"Measured {peers['date']} on {machine['cpus']} cores ({machine['platform']}), Python {machine['python']}; {said}.",
         f"Every arm in one run, {peers['rounds']} rounds of {peers['seconds_a_slice']:g} s slices in turned order; medians. "
@@ -149,72 +151,6 @@ def _kafka(kafka: dict[str, Any]) -> list[str]:
         f"| **from Kafka** | {_whole(rates['kafka'])} | {_said(cpu['kafka'])} |",
         f"| over HTTP | {_whole(rates['http'])} | {_said(cpu['http'])} |",
     ]
-
-
-def _monitors(monitors: dict[str, Any]) -> list[str]:
-    false = monitors["false_alarms"]
-    return [
-        "",
-        "## Monitors",
-        "",
-        f"Bands that keep a promise of {monitors['alpha']:.0%} exactly, a year of {false['labels']:,} audited labels each: "
-        f"{false['alarms']} of {false['runs']} were demoted by mistake ({false['share']:.1%}; promised is at most 5 %, ever). "
-        f"A label costs {monitors['label_us']:.2g} µs, the audit draw {monitors['audit_us_an_event']:.2g} µs an event. "
-        f"Simulated {monitors['date']} on a seed of its own.",
-        "",
-        "| the band's error | labels until it is demoted: median (quartiles) | within 1,000 |",
-        "|---|---|---|",
-        *(
-            f"| {each['error']} | {each['median']:,.0f} ({each['quarter']:,.0f} to {each['three_quarters']:,.0f}) | "
-            f"{each['within_1000']:.0%} |"
-            for each in monitors["found"]
-        ),
-    ]
-
-
-def _certificates(found: dict[str, Any]) -> list[str]:
-    runs, weighted = found["resplits"], found["weighted"]
-    ways = {"certified": "**certified**", "picked": "picked on all labels"}
-    share = weighted["labelled_share"]
-    return [
-        "",
-        "## Whether certified bands keep their promise",
-        "",
-        f"{found['world']:,} generated transactions, with seeds that nothing was tuned on, are scored by the fraud example. "
-        f"{runs} times {found['labelled']:,} of them are drawn as labelled, and thresholds are found on these: by `certify`, with "
-        "candidates chosen on one half and tested on the other, or by taking the largest band whose labelled items keep the "
-        "promise. The truth is counted on all the other transactions.",
-        "",
-        "| band | thresholds | found in | promise broken in | that is at most (95 %) | median error | worst | automatic |",
-        "|---|---|---|---|---|---|---|---|",
-        *(
-            f"| {name}: at most {band['promise']:.1%} | {called} | {band[way]['found']} of {runs} | "
-            f"{band[way]['broken_share']:.1%} | {band[way]['at_most']:.1%} | {_error(band[way]['median_error'])} | "
-            f"{_error(band[way]['worst_error'])} | {band[way]['automatic_share']:.2%} |"
-            for name, band in found["bands"].items()
-            for way, called in ways.items()
-        ),
-        "",
-        f"A certificate may be wrong in at most {found['bands']['approve']['delta']:.0%} of cases.",
-        "",
-        f"Of the band that approves, the surest items are all labelled, and others with a probability of {share['others']:g}, "
-        f"as where people label what comes easily. Its true error is {weighted['truth']:.4%}. Counted plainly the labels say less.",
-        "",
-        "| promise | | certified plainly | certified with weights |",
-        "|---|---|---|---|",
-        *(
-            f"| {each['promise']:.4%} | {name} | {each['plain'] / weighted['runs']:.1%} | "
-            f"{each['weighted'] / weighted['runs']:.1%} |"
-            for name, each in weighted["promises"].items()
-        ),
-        "",
-        f"{weighted['runs']} runs. In the row of the broken promise each certificate is wrong: at most {weighted['delta']:.0%} of "
-        "the runs may give one.",
-    ]
-
-
-def _error(value: float | None) -> str:
-    return "" if value is None else f"{value:.3%}"
 
 
 def _whole(spread: dict[str, float]) -> str:
