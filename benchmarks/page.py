@@ -74,8 +74,8 @@ def _page(peers: dict[str, Any], stream: dict[str, Any], features: dict[str, Any
     return [
         "# Performance",
         "",
-        "Made by `make bench`, `make bench-memory` and `make bench-cluster`; the numbers are data under `benchmarks/results/`. Whether "
-        "certified bands keep their promises stands on [a page of its own](certificates.md).",
+        "Made by `make bench`, `make bench-memory` and `make bench-cluster`; the numbers are data under `benchmarks/results/`. "
+        "Whether certified bands keep their promises stands on [a page of its own](certificates.md).",
         "",
         f"Measured {peers['date']} on {machine['cpus']} cores ({machine['platform']}), Python {machine['python']}; {said}.",
         f"Every arm in one run, {peers['rounds']} rounds of {peers['seconds_a_slice']:g} s slices in turned order; medians. "
