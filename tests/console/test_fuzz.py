@@ -7,7 +7,11 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # The server is in this process, and its pool of connections draws by chance meanwhile.
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
+]
 
 
 def test_nothing_that_the_document_allows_or_forbids_is_answered_500(address, call, key_of, decide) -> None:
