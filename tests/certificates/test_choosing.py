@@ -64,7 +64,7 @@ def test_what_is_chosen_is_certified_and_the_cheapest_of_all_that_are(weighed) -
     assert choice.chosen.certified
     costs = [each.expected.cost for each in choice.considered if each.certified]
     assert choice.chosen.expected.cost == min(costs)
-    stated = next(each for each in choice.considered if each.pair == (0.05, 0.7))
+    stated = next(each for each in choice.considered if each.pair == (0.06, 0.85))
     assert choice.chosen.expected.cost < stated.expected.cost
 
 
@@ -105,13 +105,13 @@ def test_costs_and_people_are_those_of_a_day_with_the_audited_ones(items) -> Non
         review=2.0,
         audited=0.1,
     )
-    found = scales.expected(0.05, math.inf)
+    found = scales.expected(0.06, math.inf)
     assert found.reviewed == pytest.approx(500 * (0.2 + 0.8 * 0.1))
     assert found.missed == pytest.approx(500 * 0.8 * 0.005 * 30)
     assert found.cost == pytest.approx(found.missed + 2 * found.reviewed)
     seldom = replace(small, scores=np.full(1000, 0.01), labels=np.arange(1000) < 5)
     weighted = replace(seldom, propensities=np.where(seldom.labels, 0.5, 1.0), smallest_propensity=0.5)
-    assert replace(scales, labelled=weighted).expected(0.05, math.inf).missed == pytest.approx(
+    assert replace(scales, labelled=weighted).expected(0.06, math.inf).missed == pytest.approx(
         500 * 0.8 * 10 / 1005 * 30
     )
 
@@ -127,7 +127,7 @@ def test_the_lines_are_those_that_make_the_graph_have_the_thresholds(bands) -> N
         {"name": "approve", "below": "0.031"},
         {"name": "freeze", "atLeast": "0.912345"},
     ]
-    assert changed_lines(bands, 0.05, 0.7) == []
+    assert changed_lines(bands, 0.06, 0.85) == []
     assert changed_lines(bands, -math.inf, 0.8) == ["- name: freeze", '  atLeast: "0.8"']
 
 

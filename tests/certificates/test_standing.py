@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pointsman.api.reasons import Reason
+from pointsman.certificate_files import read_known
 from pointsman.certificates.document import Segment
 from pointsman.certificates.live import NOTHING_LIVE, LiveBands
 from pointsman.certificates.promise import promises
 from pointsman.certificates.standing import Demotion, Known, stand
 from pointsman.columns import Column, ColumnType, FieldType
 
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 EVENT = {
@@ -177,3 +180,11 @@ def test_an_item_acts_only_where_its_certificate_is_live(required, open_library,
     assert decided(required, certificate("freeze")) == ("review", ["NoLiveCertificate"])
     edited = change(score=required.graph.spec.score + " + 0.0")
     assert decided(edited, certificate()) == ("review", ["NoLiveCertificate"])
+
+
+def test_the_example_ships_certificates_that_are_live_for_its_thresholds_and_models(required, open_library) -> None:
+    library = open_library(required, read_known(EXAMPLE / "certificates", "card-fraud"))
+    assert {each.band: each.reason for each in library.certified().reports} == {
+        "approve": Reason.CertificatesLive,
+        "freeze": Reason.CertificatesLive,
+    }

@@ -44,7 +44,7 @@ def test_the_features_that_drove_a_score_are_told_in_order_with_values(item, cal
 def test_each_other_outcome_is_told_with_what_it_would_do(item, call) -> None:
     told = call("GET", f"/v1/reviews/{item}/explanation").json()["alternatives"]
     freeze = next(each for each in told if each["name"] == "freeze")
-    assert (freeze["fromScore"], freeze["outcome"], freeze["wasTaken"]) == ("0.7", "decline", False)
+    assert (freeze["fromScore"], freeze["outcome"], freeze["wasTaken"]) == ("0.85", "decline", False)
     effect = {
         "action": "freeze",
         "target": "accounts",

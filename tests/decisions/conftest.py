@@ -9,6 +9,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
+from harness.certified import certify_bands
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Engine, Submission
 from pointsman.demo.generator import GeneratorSettings, generate
@@ -34,9 +35,10 @@ def events(transactions: Transactions) -> list[object]:
 
 
 @pytest.fixture
-def open_engine(library: GraphLibrary, database_url: str) -> Iterator[Callable[[], Engine]]:
-    """Opens engines of one graph over one database; each takes the graph over from the one before."""
+def open_engine(library: GraphLibrary, database_url: str, owner_url: str) -> Iterator[Callable[[], Engine]]:
+    """Opens engines of one graph over one database; each takes the graph over from the one before. Its bands are certified."""
     opened = list[Engine]()
+    certify_bands(library.graph.resolved, database_url, owner_url)
 
     def open_one() -> Engine:
         resolved = library.graph.resolved

@@ -20,12 +20,17 @@ import psutil
 import pytest
 
 from harness import asked
+from harness.certified import certify_bands
 from harness.prometheus import prometheus
 from pointsman.api.documents import load, plain
+from pointsman.certifying import serving
 from pointsman.demo.conservation import PENDING, conservation
+from pointsman.demo.days import DRIFT_DAYS, FULL, HISTORY_DAYS, STREAM_DAYS
 from pointsman.demo.generator import generate
+from pointsman.demo.outcome import Outcome
 from pointsman.demo.report import business
-from pointsman.demo.run import CHUNK_DAYS, FULL, HISTORY_DAYS, TOKEN, Outcome, Stage, run
+from pointsman.demo.run import run
+from pointsman.demo.start import TOKEN, Stage
 from pointsman.demo.streaming import send
 from pointsman.demo.transactions import as_json_lines
 from pointsman.local.client import ControlClient, NotRunning
@@ -35,10 +40,12 @@ from pointsman.local.leftovers import CHILD, marked
 from pointsman.local.postgres import PostgresServer
 from pointsman.local.secrets import FIRST_KEY, SecretStore
 from pointsman.local.up import down, up
-from pointsman.store.database import APP_ROLE, connect
+from pointsman.store.database import APP_ROLE, OWNER_ROLE, connect
 
 pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
+AT = "2026-05-20T01:00:00Z"
+"""After what the demo has streamed"""
 SILENT = Stage(begin=lambda name, total: None, advance=lambda count: None)
 
 
@@ -65,11 +72,31 @@ def outcome(home: Home) -> Outcome:
     return run(home, SILENT)
 
 
+@pytest.fixture(scope="module")
+def demoted(home: Home, outcome: Outcome) -> dict[str, object]:
+    """What an event was answered when the demo had ended. From then on the band that the demo's drift has demoted acts again."""
+    client = ControlClient(home)
+    assert client.wait_ready(180)
+    answer: dict[str, object] = decide(client, home, "demoted").json()
+    certify(home)
+    pointsman(home, "bands", "rearm", "approve", "-m", "the wave is over")
+    until(lambda: decide(client, home, f"armed-{time.time_ns()}").json()["outcome"] == "approve")
+    return answer
+
+
 @pytest.fixture
-def client(home: Home, outcome: Outcome) -> ControlClient:
+def client(home: Home, demoted: dict[str, object]) -> ControlClient:
     client = ControlClient(home)
     assert client.wait_ready(180)
     return client
+
+
+def certify(home: Home) -> None:
+    """Let all bands of the revision that decides act."""
+    server = PostgresServer(home)
+    with connect(server.url("pointsman", APP_ROLE)) as connection:
+        resolved = serving(connection, "card-fraud")
+    certify_bands(resolved, server.url("pointsman", APP_ROLE), server.url("pointsman", OWNER_ROLE))
 
 
 def post(client: ControlClient, home: Home, **body: object) -> httpx2.Response:
@@ -86,9 +113,7 @@ def component(client: ControlClient, name: str) -> dict[str, object]:
         return {}
 
 
-def decide(
-    client: ControlClient, home: Home, event_id: str, card: str = "card-x", at: str = "2026-04-05T01:00:00Z"
-) -> httpx2.Response:
+def decide(client: ControlClient, home: Home, event_id: str, card: str = "card-x", at: str = AT) -> httpx2.Response:
     event = {
         "transaction_id": event_id,
         "occurred_at": at,
@@ -117,11 +142,33 @@ def test_deciding_the_same_days_once_a_night_gives_the_same_decisions_and_loses_
     assert found.continuous.cost.cpu_seconds > found.nightly.cost.cpu_seconds > 0
 
 
-def test_every_object_is_ready_and_says_what_it_does_not_promise(client: ControlClient) -> None:
+def test_both_bands_are_certified_on_history_and_a_drift_is_noticed_and_stopped(
+    outcome: Outcome, demoted: dict[str, object]
+) -> None:
+    assert {each.band: (each.certified, each.bound <= each.promise) for each in outcome.certificates} == {
+        "approve": (True, True),
+        "freeze": (True, True),
+    }
+    assert all(each.needed for each in outcome.certificates)
+    found, alarm = outcome.drift, outcome.drift.alarm
+    assert alarm is not None
+    assert (alarm.band, alarm.wrong > 2) == ("approve", True)
+    assert (found.wrong_before < 20, found.wrong_until_alarm > 100, found.wrong_after_alarm) == (True, True, 0)
+    assert found.prevented > 100
+    assert demoted["reasons"] == ["BandDemoted"]
+
+
+def test_people_see_less_than_with_one_threshold_and_no_more_money_is_lost(outcome: Outcome) -> None:
+    found = outcome.by_hand
+    assert found.bands.items < found.by_hand.items
+    assert found.bands.lost_cents < found.by_hand.lost_cents
+
+
+def test_every_object_is_ready_and_says_what_is_certified(client: ControlClient) -> None:
     graph = client.get("DecisionGraph", "card-fraud")
     conditions = {each["type"]: each for each in graph["status"]["conditions"]}
     assert conditions["Ready"]["status"] == "True"
-    assert conditions["Certified"]["reason"] == "CertificatesNotRequired"
+    assert conditions["Certified"]["reason"] == "CertificatesLive"
     assert client.get("ModelDeployment", "fraud-scorer")["status"]["digest"].startswith("sha256:")
 
 
@@ -179,7 +226,7 @@ def test_prometheus_finds_data_for_every_query_of_the_dashboards_and_for_every_a
     headers = {"authorization": f"Bearer {SecretStore(home.secrets).get(*FIRST_KEY)}"}
     with prometheus(configuration | often, tmp_path) as server:
         until(lambda: server.targets() == {each["job_name"]: {"up"} for each in configuration["scrape_configs"]})
-        asked.answered(server, here, lambda: asked.work(address, headers))
+        asked.answered(server, here, lambda: asked.work(address, headers, AT))
         rules = [rule for group in server.get("/rules")["groups"] for rule in group["rules"]]
     assert {rule["health"] for rule in rules} == {"ok"}, rules
 
@@ -201,7 +248,7 @@ def test_a_listed_card_is_stopped_within_seconds_and_without_a_rollout(client: C
 def test_a_file_is_sent_and_what_broke_in_it_is_corrected(client: ControlClient, home: Home, tmp_path: Path) -> None:
     good = {
         "transaction_id": "file-1",
-        "occurred_at": "2026-04-05T01:00:00Z",
+        "occurred_at": AT,
         "amount": "12.50",
         "card_id": "card-f",
         "terminal_id": "terminal-f",
@@ -296,7 +343,7 @@ def test_whatever_is_killed_at_random_moments_of_a_stream_nothing_is_lost_or_dou
 ) -> None:
     seed = time.time_ns()
     chance = random.Random(seed)
-    lines = as_json_lines(generate(FULL).split(FULL.day(HISTORY_DAYS + CHUNK_DAYS))[1])[:16_000]
+    lines = as_json_lines(generate(FULL).split(FULL.day(HISTORY_DAYS + STREAM_DAYS + DRIFT_DAYS))[1])[:16_000]
     wanted = {id_ for line in lines if isinstance(id_ := orjson.loads(line).get("transaction_id"), str)}
     url = client.get("DecisionGraph", "card-fraud")["status"]["url"]
     headers = {"authorization": f"Bearer {SecretStore(home.secrets).get(*FIRST_KEY)}"}
@@ -363,6 +410,7 @@ def test_a_moved_alias_makes_a_new_revision_without_a_gap(client: ControlClient,
         return bool(client.get("DecisionGraph", "card-fraud")["status"]["revision"] != before)
 
     until(switched, 60)
+    certify(home)
     after = client.get("ModelDeployment", "fraud-scorer")["status"]
     assert (version, after["version"]) == ("1", made)
     assert [each["version"] for each in after["history"]] == ["1", made]
@@ -385,12 +433,12 @@ def test_the_embedded_host_takes_over_the_same_graph(client: ControlClient, tmp_
     documents = [plain(each) for each in load(EXAMPLE)]
     for each in documents:
         if each["kind"] == "DecisionGraph":
-            each["spec"]["runtime"] = {"type": "Embedded"}
+            each["spec"] |= {"certificates": "Required", "runtime": {"type": "Embedded"}}
     client.apply(documents)
     until(lambda: client.get("DecisionGraph", "card-fraud")["status"].get("runtime") == "Embedded")
     assert client.wait_ready(60)
     assert decide(client, home, "on-ray").json()["duplicate"] is True
-    answer = decide(client, home, "embedded-1", "card-y", at="2026-04-06T20:00:00Z").json()
+    answer = decide(client, home, "embedded-1", "card-y", at="2026-05-21T20:00:00Z").json()
     assert (answer["outcome"], answer["reasons"]) == ("approve", [])
 
 

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.certified import certify_bands
 from harness.hosting import hosted
 from pointsman.governance.access import Role
 from pointsman.governance.keys import make
@@ -66,8 +67,12 @@ def overflow() -> str | None:
 
 
 @pytest.fixture
-def ingress(resolved: ResolvedGraph, overflow: str | None, database_url: str, tmp_path: Path) -> Iterator[Ingress]:
+def ingress(
+    resolved: ResolvedGraph, overflow: str | None, database_url: str, owner_url: str, tmp_path: Path
+) -> Iterator[Ingress]:
     from pointsman.local.home import Home
+
+    certify_bands(resolved, database_url, owner_url)
 
     port = Ports(Home(tmp_path)).of("graph")
     with connect(database_url) as connection:

@@ -108,8 +108,8 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "DatabaseUnreachable": "Start PostgreSQL, or correct its address; events are refused until it answers.",
         "ReviewOverflow": "Have people decide open reviews, or raise review.maxOpen.",
         "ReviewQueueFull": "Have people decide open reviews, or raise review.maxOpen.",
-        "NoLiveCertificate": "Certify the band, say by spec.uncertified what happens until then, or write certificates: "
-        "NotRequired and answer for its thresholds yourself.",
+        "NoLiveCertificate": "Certify the band (pointsman certify GRAPH), say by spec.uncertified what happens until then, or "
+        "write certificates: NotRequired and answer for its thresholds yourself.",
         "CertificateExpired": "Certify the band again, on newer labels.",
         "ScorerChanged": "Certify the bands for the scorer that serves now, or go back to the one that is certified.",
         "BandDemoted": "Find out why; then certify the band anew, and have another person re-arm it.",

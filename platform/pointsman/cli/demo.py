@@ -14,8 +14,11 @@ from pointsman.cli.errors import Failure
 from pointsman.cli.output import err, out, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pointsman.demo.outcome import Outcome
     from pointsman.demo.report import Business
-    from pointsman.demo.run import Outcome
+    from pointsman.demo.sections import Section
 
 
 def register(app: typer.Typer) -> None:
@@ -26,12 +29,14 @@ def register(app: typer.Typer) -> None:
 def demo(
     fresh: Annotated[bool, typer.Option("--fresh", help="Stop, and remove this home's state first.")] = False,
 ) -> None:
-    """Start, train, apply the fraud example, stream 60,000 transactions through it, and report. Leaves all running."""
+    """Start, train, apply the fraud example, certify its bands, stream transactions through it, and report. Leaves all running."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     from pointsman.demo.report import business
     from pointsman.demo.report_files import write
-    from pointsman.demo.run import DemoFailed, Stage, run
+    from pointsman.demo.run import run
+    from pointsman.demo.sections import certificates, drift, people
+    from pointsman.demo.start import DemoFailed, Stage
 
     home, began = open_home(), time.monotonic()
     if fresh:
@@ -44,10 +49,11 @@ def demo(
         except DemoFailed as error:
             raise Failure(str(error)) from error
         stage.begin("drawing the report", None)
-        folder = write(home.root / "reports", datetime.now(UTC), outcome.comparison, outcome.numbers())
+        told = (certificates(outcome.certificates), people(outcome.by_hand), drift(outcome.drift))
+        folder = write(home.root / "reports", datetime.now(UTC), outcome.comparison, outcome.numbers(), told)
         stage.end()
     found = business(outcome.recorded, outcome.truth)
-    _print(outcome, found, time.monotonic() - began)
+    _print(outcome, found, told, time.monotonic() - began)
     out().print(f"the report, with pictures: {folder}", markup=False, highlight=False, soft_wrap=True)
     broken = outcome.conservation.broken()
     if broken:
@@ -100,7 +106,7 @@ def _remove(home: object) -> None:
         shutil.rmtree(home.root)
 
 
-def _print(outcome: Outcome, found: Business, seconds: float) -> None:
+def _print(outcome: Outcome, found: Business, told: Sequence[Section], seconds: float) -> None:
     total = len(outcome.recorded)
     out().rule("What was decided", align="left")
     table(
@@ -127,11 +133,9 @@ def _print(outcome: Outcome, found: Business, seconds: float) -> None:
     out().print(f"why review: {reasons}", markup=False)
     served = ", ".join(f"{name} by {runtime}" for name, runtime in sorted(outcome.runtimes.items()))
     out().print(f"models: {served}", markup=False)
-    out().print(
-        f"certificates: {outcome.certificates} (no band's error is certified yet); approval: {outcome.approval} "
-        "(nobody approves a freeze before it is sent)",
-        markup=False,
-    )
+    out().print(f"approval: {outcome.approval} (nobody approves a freeze before it is sent)", markup=False)
+    for section in told:
+        _print_section(section)
     _print_speed(outcome)
     _print_comparison(outcome)
     _print_conservation(outcome)
@@ -141,12 +145,21 @@ def _print(outcome: Outcome, found: Business, seconds: float) -> None:
         "pointsman get                         every object, and whether it is Ready",
         f"pointsman explain {decision[:13]}       all that is behind one decision, its freeze included",
         "pointsman describe pdg card-fraud     the graph, its status in words",
+        "pointsman bands list                  what audited items say of each band, and which is demoted",
         "pointsman status                      the processes; kill one and look again",
         'edit "below" in manifests/examples/fraud/graph.yaml, `pointsman apply -f manifests/examples/fraud`, stream again',
         "pointsman down                        stop everything",
     ):
         out().print(f"  {line}", markup=False)
     out().print(f"everything took {seconds:.0f} s")
+
+
+def _print_section(section: Section) -> None:
+    out().rule(section.title, align="left")
+    if section.columns:
+        table(section.columns, [list(row) for row in section.rows])
+    for each in section.sentences:
+        out().print(each, markup=False)
 
 
 def _print_speed(outcome: Outcome) -> None:

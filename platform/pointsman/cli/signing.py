@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def default_key() -> Path:
     """Where the home keeps the key that signs."""
-    return open_home().root / "certificate-key.pem"
+    return open_home().certificate_key
 
 
 def signed(statements: Sequence[Mapping[str, Any]], key: Path | None) -> list[SignedCertificate]:

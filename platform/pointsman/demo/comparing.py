@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pointsman.api.reasons import Reason
 from pointsman.demo.comparison import Course, Measured, follow, measure
 from pointsman.demo.cost import Cost, Prices, cost
 from pointsman.demo.curves import Thresholds, thresholds_of
-from pointsman.demo.dataset import event_columns
 from pointsman.demo.decided import Decided, Nightly, as_they_arrive, nightly
+from pointsman.demo.hand_set import HandSet, beside_hand_set
 from pointsman.demo.reviewing import Reviewers
 from pointsman.demo.transactions import Transactions
 from pointsman.demo.twin import Twin, as_decided, decide_by_night
 from pointsman.library import GraphLibrary
 
-HISTORY_BATCH = 20_000
+BY_BAND = frozenset({Reason.AuditSample, Reason.NoLiveCertificate, Reason.BandDemoted})
+"""Reasons for which people see an item that its score alone would not send them, and one threshold would not either"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,6 @@ class Comparison:
 
 def compare(
     library: GraphLibrary,
-    before: Transactions,
     stream: Transactions,
     ran: Ran,
     assumptions: Assumptions,
@@ -89,9 +90,7 @@ def compare(
     known_ids: frozenset[str] = frozenset(),
     on_night: Callable[[int], None] = lambda rows: None,
 ) -> Comparison:
-    """Decide the stream once a night with a fresh library that first sees what came `before`, then measure both ways."""
-    for start in range(0, len(before), HISTORY_BATCH):
-        library.warm_up(event_columns(before.take(slice(start, start + HISTORY_BATCH))))
+    """Decide the stream once a night with a library whose features have seen what came before, then measure both ways."""
     twin = decide_by_night(library, stream, known_ids=known_ids, on_night=on_night)
     decided = as_decided(stream, twin, library)
     waits = _freeze_waits(stream, twin, ran)
@@ -128,6 +127,16 @@ def compare(
         agreed=sum((a["outcome"], a["band"], a["score"]) == (b.outcome, b.band, b.score) for a, b in both),
         compared=len(ran.answers.keys() | twin.decisions.keys()),
     )
+
+
+def beside_by_hand(found: Comparison, stream: Transactions, threshold: float) -> HandSet:
+    """The continuous way beside one threshold from which on people look at everything."""
+    some = stream.take(stream.accepted()).transaction_id.tolist()
+    decisions = [found.twin.decisions[id_] for id_ in some if id_ in found.twin.decisions]
+    always = np.array([bool(set(each["reasons"]) - BY_BAND) for each in decisions], dtype=np.bool_)
+    waits = _freeze_waits(stream, found.twin, found.ran)
+    moments = as_they_arrive(found.decided, decision_seconds=found.ran.decision_seconds, freeze_seconds=waits)
+    return beside_hand_set(found.decided, threshold, always, moments, found.assumptions.reviewers)
 
 
 def _freeze_waits(stream: Transactions, twin: Twin, ran: Ran) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

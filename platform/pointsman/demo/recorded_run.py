@@ -6,16 +6,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
 import psycopg
 from psycopg.rows import TupleRow
 
+from pointsman.columns import Column
+from pointsman.decisions.accept import event_columns as accepted_columns
 from pointsman.demo.comparing import Answer
 from pointsman.graphs.resolve import ResolvedGraph
+from pointsman.library import GraphLibrary
 
 FREEZES = """
 SELECT d.event_id, extract(epoch FROM min(e.at) - min(a.created_at))::float8
 FROM effects e JOIN actions a USING (action_id) JOIN decisions d ON d.decision_id = a.decision_id
 WHERE e.state = 'observed' GROUP BY d.event_id
+"""
+EVENTS = """
+SELECT d.event_id, e.body FROM decisions d JOIN events e USING (day, stream_uid, event_id) WHERE d.graph_uid = %s ORDER BY d.seq
 """
 REVISION = """
 SELECT body FROM revisions WHERE kind = 'DecisionGraph'
@@ -36,6 +43,17 @@ class RecordedRun:
         """p95 of the waits; 0 where nothing was frozen."""
         waits = list(self.freeze_seconds.values())
         return float(np.percentile(waits, 95)) if waits else 0.0
+
+
+def columns_of(
+    connection: psycopg.Connection[TupleRow], library: GraphLibrary, events: Collection[str]
+) -> Mapping[str, Column]:
+    """Decided events in the order in which they were decided, as columns that features can see."""
+    uid, wanted = library.graph.resolved.graph_uid, frozenset(events)
+    with connection.transaction():
+        rows = connection.execute(EVENTS, (uid,)).fetchall()
+    read = library.graph.contract.read([orjson.loads(body) for id_, body in rows if id_ in wanted])
+    return accepted_columns(read.columns)
 
 
 def recorded_run(connection: psycopg.Connection[TupleRow], events: Collection[str]) -> RecordedRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,10 +14,16 @@ from pointsman.demo.comparing import Comparison, Way
 from pointsman.demo.curves import curves
 from pointsman.demo.findings import assumed, rows, verdicts
 from pointsman.demo.pictures import Picture, draw
+from pointsman.demo.sections import Section
 
 
-def write(reports: Path, now: datetime, found: Comparison, others: Mapping[str, Any]) -> Path:
-    """Write a new folder below `reports`, named by the moment in UTC; return it. `others` are more numbers, by section."""
+def write(
+    reports: Path, now: datetime, found: Comparison, others: Mapping[str, Any], told: Sequence[Section] = ()
+) -> Path:
+    """Write a new folder below `reports`, named by the moment in UTC; return it.
+
+    `others` are more numbers, by section, and `told` is what `report.md` says of them.
+    """
     folder = reports / now.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     folder.mkdir(parents=True)
     pictures = draw(found, folder)
@@ -25,7 +31,7 @@ def write(reports: Path, now: datetime, found: Comparison, others: Mapping[str, 
     (folder / "report.json").write_bytes(
         orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
     )
-    (folder / "report.md").write_text(as_markdown(found, pictures))
+    (folder / "report.md").write_text(as_markdown(found, pictures, told))
     return folder
 
 
@@ -63,8 +69,8 @@ def _way(way: Way) -> dict[str, Any]:
     return {"measured": asdict(way.measured), "cost": {**asdict(cost), "total": cost.total}}
 
 
-def as_markdown(found: Comparison, pictures: tuple[Picture, ...]) -> str:
-    """The comparison for people: the table, who does better where, the pictures, and what is assumed."""
+def as_markdown(found: Comparison, pictures: tuple[Picture, ...], told: Sequence[Section] = ()) -> str:
+    """The comparison for people: the table, who does better where, the pictures, what else is told, and what is assumed."""
     lines = [
         "# Continuous decisions and their nightly twin",
         "",
@@ -82,5 +88,14 @@ def as_markdown(found: Comparison, pictures: tuple[Picture, ...]) -> str:
     for picture in pictures:
         finding = picture.finding.replace("\n", " ")
         lines += [f"## {finding}", "", f"![{finding}]({picture.file})", ""]
+    for section in told:
+        lines += [f"## {section.title}", ""]
+        if section.columns:
+            lines += [_row(section.columns), _row(["---"] * len(section.columns)), *map(_row, section.rows), ""]
+        lines += [*(f"- {each}" for each in section.sentences), ""]
     lines += ["## What is assumed, and what was measured", "", *(f"- {each}" for each in assumed(found)), ""]
     return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -2,105 +2,63 @@
 
 from __future__ import annotations
 
-import secrets
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import psycopg
 from psycopg.rows import TupleRow
 
-from pointsman.api.documents import load, plain
-from pointsman.demo.comparing import Assumptions, Comparison, Ran, compare
-from pointsman.demo.conservation import PENDING, Conservation, arrivals, conservation
+from pointsman.api.reasons import Reason
+from pointsman.api.values import Percent
+from pointsman.decisions.certificate_store import demotions, known
+from pointsman.decisions.queries import recorded_revision
+from pointsman.demo.certified import Certification, issue_certificates, measure
+from pointsman.demo.comparing import Assumptions, Comparison, Ran, beside_by_hand, compare
+from pointsman.demo.conservation import PENDING, arrivals
 from pointsman.demo.cost import Prices
+from pointsman.demo.dataset import event_columns
+from pointsman.demo.days import FULL, TRAINING_DAYS, Days, next_days, to_certify_on
 from pointsman.demo.decided import Nightly
-from pointsman.demo.generator import GeneratorSettings, generate
+from pointsman.demo.drifting import Auditors, Drifted, drift, judge, truth_of
+from pointsman.demo.generator import generate
+from pointsman.demo.hand_set import hand_set_threshold
 from pointsman.demo.machine import cpu_seconds
-from pointsman.demo.recorded_run import recorded_run
-from pointsman.demo.report import Recorded, Truth, business
+from pointsman.demo.outcome import Outcome, Streamed, gather
+from pointsman.demo.recorded_run import columns_of, recorded_run
 from pointsman.demo.reviewing import Reviewers
+from pointsman.demo.start import (
+    READY_SECONDS,
+    DemoFailed,
+    Stage,
+    apply_documents,
+    apply_example,
+    train_models,
+    wait_for_component,
+)
 from pointsman.demo.streaming import Sent, send
-from pointsman.demo.train import EXAMPLE, TrainingSettings, train
+from pointsman.demo.train import EXAMPLE
 from pointsman.demo.transactions import Transactions, as_json_lines
-from pointsman.graphs.identity import decision_ids
 from pointsman.library import open_resolved
 from pointsman.local.client import ControlClient
 from pointsman.local.home import Home
-from pointsman.local.model_runtimes import RUNTIMES
 from pointsman.local.postgres import PostgresServer
 from pointsman.local.secrets import FIRST_KEY, SecretStore
-from pointsman.local.triton_here import why_not_triton
 from pointsman.local.up import up
 from pointsman.store.database import APP_ROLE, connect
 
-GRAPH, TARGET, TOKEN = "card-fraud", "accounts", ("accounts-token", "token")
-HISTORY_DAYS, CHUNK_DAYS, CHUNKS = 30, 5, 2
-WARM_UP_DAYS = 8
-"""The views look back seven days and an hour."""
+GRAPH = "card-fraud"
 STREAM_BATCH, PACED_BATCH, HISTORY_BATCH = 1000, 50, 5000
 PACED_EVENTS, PACED_RATE = 3000, 1000.0
 DRAIN_SECONDS = 120.0
 ASSUMED = Assumptions(nightly=Nightly(), reviewers=Reviewers(), prices=Prices())
-READY_SECONDS = 300
-FULL = GeneratorSettings(customers=6_000, terminals=6_000, days=HISTORY_DAYS + CHUNK_DAYS * CHUNKS)
-
-
-class DemoFailed(Exception):
-    """The demo cannot go on; the message says what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """How the demo tells how far it is: `begin(name, total)`, then `advance(count)`."""
-
-    begin: Callable[[str, int | None], None]
-    advance: Callable[[int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """All that the report is made of."""
-
-    recorded: list[Recorded]
-    truth: Mapping[str, Truth]
-    saturated: Sent
-    paced: Sent
-    steps: Mapping[str, Mapping[str, float]]
-    overdue: int
-    conservation: Conservation
-    example_decision: str | None
-    freeze_seconds: tuple[float, float]
-    """p50 and p95 from a decision to its observed effect"""
-    certificates: str
-    runtimes: Mapping[str, str]
-    """by ModelDeployment, what serves it"""
-    approval: str
-    comparison: Comparison
-
-    def numbers(self) -> dict[str, Any]:
-        """What is reported besides the comparison, for `report.json`."""
-        return {
-            "business": asdict(business(self.recorded, self.truth)),
-            "speed": {
-                **{
-                    name: {
-                        "decisionsASecond": sent.rate,
-                        **{f"p{at}Milliseconds": sent.wait_milliseconds(at) for at in (50, 95, 99)},
-                    }
-                    for name, sent in (("saturated", self.saturated), ("paced", self.paced))
-                },
-                "freezeSeconds": dict(zip(("p50", "p95"), self.freeze_seconds, strict=True)),
-                "overdue": self.overdue,
-                "steps": self.steps,
-            },
-            "conservation": {**asdict(self.conservation), "broken": self.conservation.broken()},
-        }
+WITHOUT_CERTIFICATES = 1_000_000
+"""review.maxOpen where a band is not certified, so that all of its items wait for people"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,107 +74,102 @@ def run(home: Home, stage: Stage, *, example: Path = EXAMPLE) -> Outcome:
     stage.begin("starting PostgreSQL and MLflow", None)
     up(home, timeout=1, on_change=lambda text: None)
     client = ControlClient(home)
-    _wait_for_component(client, "mlflow")
+    wait_for_component(client, "mlflow")
     stage.begin("generating transactions", None)
     everything = generate(FULL)
-    history, stream = everything.split(FULL.day(HISTORY_DAYS))
-    _train(client, example, history, stage)
-    _apply(client, example, stage)
+    train_models(client, example, everything.split(FULL.day(TRAINING_DAYS))[0], stage)
+    documents = apply_example(client, example, stage)
     server = PostgresServer(home)
     with connect(server.url("pointsman", APP_ROLE)) as connection:
-        uid = client.get("DecisionGraph", GRAPH)["metadata"]["uid"]
-        status = client.get("DecisionGraph", GRAPH)["status"]
-        address, key = status["address"], SecretStore(home.secrets).get(*FIRST_KEY) or ""
-        chunk = _next_chunk(connection, stream, uid)
-        if arrivals(connection)[0] == 0:
-            _warm_up(home, address, history, stage)
-        before = _steps(address)
+        graph = client.get("DecisionGraph", GRAPH)
+        uid, status = UUID(graph["metadata"]["uid"]), graph["status"]
+        key = SecretStore(home.secrets).get(*FIRST_KEY) or ""
+        place = _Place(
+            client=client, uid=uid, url=status["url"], host=status["address"].removesuffix("/decisions"), key=key
+        )
+        days = next_days(connection, everything, uid)
+        if days is None:
+            raise DemoFailed("all of the stream has been decided: start over with `pointsman demo --fresh`")
+        certification = _certify(home, connection, place, everything, documents, stage)
+        if not days.decided:
+            _warm_up(home, place.host, days.before, stage)
+        before = _steps(place.host)
         received_before = arrivals(connection)[0]
         cpu_before, began = cpu_seconds(home.instance), time.monotonic()
-        saturated, paced, lines = _stream(status["url"], key, chunk, stage)
+        saturated, paced, lines = _stream(place.url, key, days.main, stage)
         if arrivals(connection)[0] - received_before != lines:
             raise DemoFailed("the store has not received what was sent: `pointsman logs graph-card-fraud` says more")
-        steps, overdue = _since(before, _steps(address))
+        steps, overdue = _since(before, _steps(place.host))
+        streamed = Streamed(saturated=saturated, paced=paced, steps=steps, overdue=overdue)
         stage.begin("waiting for the freezes", None)
         _drain(connection)
         used = _Used(cpu_seconds=cpu_seconds(home.instance) - cpu_before, seconds=time.monotonic() - began)
-        comparison = _compared(connection, everything, chunk, paced, used, stage)
+        comparison = _compared(connection, days, paced, used, stage)
+        thresholds, history = comparison.thresholds, certification.labelled
+        by_hand = hand_set_threshold(history.scores, history.labels, thresholds.approve_below)
+        beside = beside_by_hand(comparison, days.main, by_hand)
+        drifted = _drift(connection, place, days, documents, stage)
         stage.begin("verifying the ledger", None)
-        return _outcome(home, client, connection, chunk, saturated, paced, steps, overdue, comparison)
+        return gather(home, client, connection, days.main, streamed, comparison, beside, certification, drifted)
 
 
-def _wait_for_component(client: ControlClient, name: str, seconds: float = 120) -> str:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        for each in client.status()["components"]:
-            if each["name"] == name and each["state"] == "Ready":
-                return str(each["address"])
-        time.sleep(0.2)
-    raise DemoFailed(f"{name} was not up within {seconds:.0f} s: `pointsman logs {name}` says why")
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where the graph is asked: its uid, its address for events, its host's own, and the key that opens."""
+
+    client: ControlClient
+    uid: UUID
+    url: str
+    host: str
+    key: str
+
+    def live(self) -> frozenset[str]:
+        """The bands whose certificates the host takes for live."""
+        bands = httpx2.get(f"{self.host}/-/ready", timeout=60, trust_env=False).json().get("bands", ())
+        return frozenset(each["band"] for each in bands if each["reason"] == Reason.CertificatesLive)
 
 
-def _train(client: ControlClient, example: Path, history: Transactions, stage: Stage) -> None:
-    """Train and register, unless the models are registered already."""
-    mlflow = _wait_for_component(client, "mlflow")
-    found = httpx2.get(
-        f"{mlflow}/api/2.0/mlflow/registered-models/alias", params={"name": "fraud-scorer", "alias": "champion"}
-    )
-    if found.status_code == 200:
-        return
-    settings = TrainingSettings(example=example, history=replace(FULL, days=HISTORY_DAYS), tracking_uri=mlflow)
-    train(settings, lambda name: stage.begin(f"training: {name}", None), history=history)
-
-
-def _apply(client: ControlClient, example: Path, stage: Stage) -> None:
-    token = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": TOKEN[0]}}
-    known = {each["metadata"]["name"] for each in client.objects("Secret")}
-    documents: list[dict[str, Any]] = [plain(each) for each in load(example)]
-    if not _has_triton(stage):
+def _certify(
+    home: Home,
+    connection: psycopg.Connection[TupleRow],
+    place: _Place,
+    everything: Transactions,
+    documents: list[dict[str, Any]],
+    stage: Stage,
+) -> Certification:
+    """Certify the bands on history, and see to it that the host knows; what is not certified goes to people."""
+    resolved = recorded_revision(connection, place.uid)
+    if resolved is None:
+        raise DemoFailed("the graph has no revision yet: `pointsman logs graph-card-fraud` says more")
+    before, history = to_certify_on(everything)
+    stage.begin("certifying the bands on labelled history", len(history))
+    library = open_resolved(resolved)
+    found = measure(library, before, history, stage.advance)
+    stage.begin("issuing certificates", None)
+    found = issue_certificates(home, connection, library, found, datetime.now(UTC))
+    with connection.transaction():
+        demoted = {each.band for each in demotions(connection, place.uid)}
+    for band in demoted & found.certified:
+        rearm = place.url.replace("/decisions", f"/bands/{band}/rearm")
+        said = {"comment": "the drift of the last run is over, and the band is certified anew"}
+        httpx2.post(
+            rearm, json=said, headers={"authorization": f"Bearer {place.key}"}, trust_env=False
+        ).raise_for_status()
+    if len(found.certified) < len(found.bands):
         for each in documents:
-            if each["kind"] == "ModelDeployment" and each["spec"].get("runtime", {}).get("type") == "Triton":
-                each["spec"]["runtime"] = {"type": "Native"}
-    stage.begin("applying the fraud example", None)
-    if TOKEN[0] not in known:
-        documents.insert(0, {**token, "stringData": {TOKEN[1]: secrets.token_urlsafe(32)}})
-    client.apply(documents)
-    if not client.wait_ready(READY_SECONDS, lambda text: stage.begin(text[:110], None)):
-        raise DemoFailed(
-            f"not Ready within {READY_SECONDS} s, {client.status()['waitingFor']}: `pointsman get` says more"
-        )
+            if each["kind"] == "DecisionGraph":
+                each["spec"]["review"]["maxOpen"] = WITHOUT_CERTIFICATES
+        apply_documents(place.client, documents, stage)
+    until = time.monotonic() + READY_SECONDS
+    while not found.certified <= place.live():
+        if time.monotonic() > until:
+            raise DemoFailed("the graph's host does not take the certificates: `pointsman describe pdg card-fraud`")
+        time.sleep(0.2)
+    return found
 
 
-def _has_triton(stage: Stage) -> bool:
-    """Whether Triton can be had: its environment is there, or could be installed now. Elsewhere our own server is used."""
-    module = RUNTIMES["Triton"].environment
-    if why_not_triton() is not None or module is None:
-        return False
-    stage.begin("installing Triton, once (0.5 GB)", None)
-    return subprocess.run([sys.executable, "-m", module], capture_output=True, check=False).returncode == 0
-
-
-def _next_chunk(connection: psycopg.Connection[TupleRow], stream: Transactions, graph_uid: str) -> Transactions:
-    """The first days of the stream that were not decided yet."""
-    from uuid import UUID
-
-    for number in range(CHUNKS):
-        start = FULL.day(HISTORY_DAYS + number * CHUNK_DAYS)
-        _, rest = stream.split(start)
-        chunk = rest if number == CHUNKS - 1 else rest.split(start + FULL.day(CHUNK_DAYS) - FULL.day(0))[0]
-        last = chunk.transaction_id[chunk.accepted()][-1]
-        (raw,) = decision_ids(UUID(graph_uid), [str(last)])
-        with connection.transaction():
-            if (
-                connection.execute("SELECT 1 FROM decision_keys WHERE decision_id = %s", (UUID(bytes=raw),)).fetchone()
-                is None
-            ):
-                return chunk
-    raise DemoFailed("all of the stream has been decided: start over with `pointsman demo --fresh`")
-
-
-def _warm_up(home: Home, address: str, history: Transactions, stage: Stage) -> None:
-    """Let the views see the last days of the history, without deciding them."""
-    _, recent = history.split(FULL.day(HISTORY_DAYS - WARM_UP_DAYS))
-    recent = recent.take(recent.accepted())
+def _warm_up(home: Home, host: str, recent: Transactions, stage: Stage) -> None:
+    """Let the views see what came before the stream, without deciding it."""
     token = SecretStore(home.secrets).get("pointsman-control", "token")
     stage.begin("importing history for the features", len(recent))
     lines = as_json_lines(recent)
@@ -224,7 +177,7 @@ def _warm_up(home: Home, address: str, history: Transactions, stage: Stage) -> N
         for start in range(0, len(lines), HISTORY_BATCH):
             chunk = lines[start : start + HISTORY_BATCH]
             answer = client.post(
-                address.replace("/decisions", "/-/history"),
+                f"{host}/-/history",
                 content=b"\n".join(chunk),
                 headers={"content-type": "application/x-ndjson", "authorization": f"Bearer {token}"},
             )
@@ -244,8 +197,8 @@ def _stream(url: str, key: str, chunk: Transactions, stage: Stage) -> tuple[Sent
     return saturated, paced, len(lines)
 
 
-def _steps(address: str) -> dict[str, Any]:
-    stats: dict[str, Any] = httpx2.get(address.replace("/decisions", "/-/stats")).json()
+def _steps(host: str) -> dict[str, Any]:
+    stats: dict[str, Any] = httpx2.get(f"{host}/-/stats").json()
     return stats
 
 
@@ -272,20 +225,11 @@ def _drain(connection: psycopg.Connection[TupleRow]) -> None:
 
 
 def _compared(
-    connection: psycopg.Connection[TupleRow],
-    everything: Transactions,
-    chunk: Transactions,
-    paced: Sent,
-    used: _Used,
-    stage: Stage,
+    connection: psycopg.Connection[TupleRow], days: Days, paced: Sent, used: _Used, stage: Stage
 ) -> Comparison:
     """The same days decided once a night, by the revision that has just decided them as they came."""
-    stage.begin("deciding the same days once a night", len(chunk))
-    earlier, _ = everything.split(int(chunk.arrived_at[0]))
-    _, seen = earlier.split(FULL.day(HISTORY_DAYS - WARM_UP_DAYS))
-    seen = seen.take(seen.accepted())
-    _, streamed = seen.split(FULL.day(HISTORY_DAYS))
-    run = recorded_run(connection, chunk.transaction_id[chunk.accepted()].tolist())
+    stage.begin("deciding the same days once a night", len(days.main))
+    run = recorded_run(connection, days.main.transaction_id[days.main.accepted()].tolist())
     ran = Ran(
         answers=run.answers,
         decision_seconds=paced.wait_milliseconds(95) / 1000,
@@ -294,66 +238,30 @@ def _compared(
         cpu_seconds=used.cpu_seconds,
         seconds=used.seconds,
     )
-    return compare(
-        open_resolved(run.revision),
-        seen,
-        chunk,
-        ran,
-        ASSUMED,
-        known_ids=frozenset(streamed.transaction_id.tolist()),
-        on_night=stage.advance,
-    )
+    library = open_resolved(run.revision, known(connection, run.revision.graph_uid))
+    library.warm_up(event_columns(days.before))
+    if days.decided:
+        library.warm_up(columns_of(connection, library, days.decided))
+    return compare(library, days.main, ran, ASSUMED, known_ids=days.decided, on_night=stage.advance)
 
 
-def _outcome(
-    home: Home,
-    client: ControlClient,
-    connection: psycopg.Connection[TupleRow],
-    chunk: Transactions,
-    saturated: Sent,
-    paced: Sent,
-    steps: Mapping[str, Mapping[str, float]],
-    overdue: int,
-    comparison: Comparison,
-) -> Outcome:
-    accepted = chunk.take(chunk.accepted())
-    truth = {
-        id_: Truth(fraud=fraud, amount_cents=cents)
-        for id_, fraud, cents in zip(
-            accepted.transaction_id.tolist(), accepted.fraud.tolist(), accepted.amount_cents.tolist(), strict=True
+def _drift(
+    connection: psycopg.Connection[TupleRow], place: _Place, days: Days, documents: list[dict[str, Any]], stage: Stage
+) -> Drifted:
+    """Stream the days with the drift, while people tell the truth of what the audit draws."""
+    (spec,) = [each["spec"] for each in documents if each["kind"] == "DecisionGraph"]
+    share = float(Percent(spec["audit"]["sample"]).fraction)
+    headers = {"authorization": f"Bearer {place.key}"}
+    with Auditors(connection, place.uid, place.url.removesuffix("decisions"), place.key, share) as auditors:
+        auditors.tell(truth_of(days.main))
+        stage.begin("streaming on, with a drift", None)
+        sent, alarm = drift(
+            auditors,
+            lambda lines: send(place.url, lines, headers=headers, batch=STREAM_BATCH),
+            days.drifting,
+            days.drift_begins,
+            lambda band: band not in place.live(),
+            stage.advance,
         )
-    }
-    with connection.transaction():
-        rows = connection.execute("SELECT event_id, band, outcome, reasons FROM decisions").fetchall()
-        shown = connection.execute(
-            "SELECT d.decision_id FROM decisions d JOIN outbox o USING (decision_id) WHERE o.state = 'observed' LIMIT 1"
-        ).fetchone()
-        waits = connection.execute(
-            "SELECT percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY extract(epoch FROM e.at - a.created_at)) "
-            "FROM effects e JOIN actions a USING (action_id) WHERE e.state = 'observed'"
-        ).fetchone()
-    recorded = [
-        Recorded(event_id=id_, band=band, outcome=outcome, reasons=tuple(reasons))
-        for id_, band, outcome, reasons in rows
-        if id_ in truth
-    ]
-    graph, target = client.get("DecisionGraph", GRAPH), client.get("ActionTarget", TARGET)
-    token = SecretStore(home.secrets).get(*TOKEN) or ""
-    return Outcome(
-        recorded=recorded,
-        truth=truth,
-        saturated=saturated,
-        paced=paced,
-        steps=steps,
-        overdue=overdue,
-        conservation=conservation(connection, accounts=target["status"]["address"], token=token),
-        example_decision=str(shown[0]) if shown else None,
-        freeze_seconds=tuple(waits[0]) if waits and waits[0] else (0.0, 0.0),
-        certificates=graph["spec"].get("certificates", "Required"),
-        runtimes={
-            each["metadata"]["name"]: each["spec"].get("runtime", {}).get("type", "Native")
-            for each in client.objects("ModelDeployment")
-        },
-        approval=target["spec"].get("approval", {}).get("type", "WhenUncertified"),
-        comparison=comparison,
-    )
+    _drain(connection)
+    return judge(connection, place.uid, days.drifting, days.drift_begins, sent, alarm, auditors.heard)

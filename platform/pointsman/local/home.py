@@ -47,6 +47,7 @@ class Home:
         self.keeper_lock = self.root / "keeper.lock"
         self.keeper_file = self.root / "keeper.pid"
         self.given_up_file = self.root / "given-up"
+        self.certificate_key = self.root / "certificate-key.pem"
 
     def create(self) -> Home:
         """Make what is not there yet. The root's own mode is left alone where it exists. Raises HomeRefused."""

@@ -67,10 +67,11 @@ def answered(server: Prometheus, queries: Mapping[str, str], work: Callable[[], 
         raise AssertionError(f"{error}: {left}") from None
 
 
-def work(address: str, headers: Mapping[str, str]) -> None:
+def work(address: str, headers: Mapping[str, str], at: str = "2026-04-05T01:00:00Z") -> None:
     """Something of everything that is counted: decided alone and in company, again, late, broken, by a person.
 
-    `address` is the gateway's, or the API's; the fraud example runs behind it, and cases wait for people.
+    `address` is the gateway's, or the API's; the fraud example runs behind it, and cases wait for people. `at` is after what
+    it has decided.
     """
     id_ = f"work-{time.time_ns()}"
     with httpx2.Client(base_url=f"{address}/v1", headers=headers, timeout=30, trust_env=False) as client:
@@ -78,7 +79,7 @@ def work(address: str, headers: Mapping[str, str]) -> None:
         def post(path: str, body: object) -> Any:
             return client.post(path, json=body).raise_for_status().json()
 
-        def decide(number: str, occurred_at: str = "2026-04-05T01:00:00Z") -> Any:
+        def decide(number: str, occurred_at: str = at) -> Any:
             names = {"card_id": "card-x", "terminal_id": "terminal-x", "card_account": "account-x"}
             event = {"transaction_id": f"{id_}{number}", "occurred_at": occurred_at, "amount": "12.50", **names}
             return post("graphs/card-fraud/decisions", event)
