@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    import psycopg
+
     from harness.kafka import Broker
 
 EXAMPLE = Path(__file__).parent.parent / "manifests" / "examples" / "fraud"
@@ -29,23 +31,40 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     from pointsman.local.postgres import running_postgres
 
     with running_postgres(Home(tmp_path_factory.mktemp("pg"))) as server:
+        with _admin(server) as admin:
+            for setting in ("fsync", "full_page_writes"):  # a killed process loses nothing by it, only a machine
+                admin.execute(f"ALTER SYSTEM SET {setting} = off")
+            admin.execute("SELECT pg_reload_conf()")
         yield server
 
 
-@pytest.fixture
-def database(postgres) -> Iterator[str]:
-    """The name of a fresh, migrated database."""
-    import psycopg
-
+@pytest.fixture(scope="session")
+def migrated(postgres) -> str:
+    """The database that fresh ones are copied from: nobody may be connected to it."""
     from pointsman.store.migrate import migrate
 
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" OWNER pointsman_owner')
+    name = "migrated"
+    with _admin(postgres) as admin:
+        admin.execute(f"CREATE DATABASE {name} OWNER pointsman_owner")
     migrate(postgres.url(name, "pointsman_owner"))
+    return name
+
+
+@pytest.fixture
+def database(postgres, migrated: str) -> Iterator[str]:
+    """The name of a fresh, migrated database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with _admin(postgres) as admin:
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE {migrated} OWNER pointsman_owner')
     yield name
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with _admin(postgres) as admin:
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _admin(postgres: Any) -> psycopg.Connection[Any]:
+    import psycopg
+
+    return psycopg.connect(postgres.url("postgres"), autocommit=True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which world a command asks, the local runtime or a cluster, as a process; no cluster is needed for it."""
+"""Which world a command asks, the local runtime or a cluster; no cluster is needed for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,16 +19,24 @@ from pointsman.cli.errors import Exit, Failure
 from pointsman.cli.main import app
 from pointsman.cli.worlds import Door
 
+Run = Callable[..., Any]
 
-def run(
-    *arguments: str, user: Path, program: str = "pointsman", **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """A command of a user who has nothing but this folder."""
-    command = [str(Path(sys.executable).with_name(program)), *arguments]
+
+def started(program: str, *arguments: str, user: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """An installed program, run by a user who has nothing but this folder."""
     kept = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "POINTSMAN_HOME")}
-    return subprocess.run(
-        command, capture_output=True, text=True, env={**kept, "HOME": str(user), **environment}, check=False
-    )
+    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    given = {**kept, "HOME": str(user), **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=given, check=False)
+
+
+@pytest.fixture
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of a user who has nothing but it, and whose commands run in this process."""
+    for variable in ("KUBECONFIG", "POINTSMAN_HOME", "POINTSMAN_API", "POINTSMAN_API_KEY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
 
 
 @pytest.fixture
@@ -57,49 +67,47 @@ def kubeconfig(path: Path, server: str) -> Path:
 
 
 def test_without_a_local_runtime_and_a_kubeconfig_nothing_is_running(tmp_path: Path) -> None:
-    done = run("explain", "modeldeployment/fraud", user=tmp_path)
+    done = started("pointsman", "explain", "modeldeployment/fraud", user=tmp_path)
     assert done.returncode == 3
     assert done.stderr.startswith("error: nothing is running")
 
 
-@pytest.mark.parametrize("command", ["explain", "history"])
-@pytest.mark.parametrize("variable", [True, False], ids=["KUBECONFIG", "the home folder"])
-def test_where_nothing_runs_here_the_kubeconfigs_cluster_is_asked(
-    tmp_path: Path, nobody: str, command: str, variable: bool
-) -> None:
-    file = kubeconfig(tmp_path / ("mine.yaml" if variable else ".kube/config"), nobody)
-    environment = {"KUBECONFIG": str(file)} if variable else {}
-    done = run(command, "modeldeployment/fraud", user=tmp_path, **environment)
-    assert done.returncode == 1
+def nobody_answers(at: str) -> str:
     path = "/apis/pointsman.dev/v1alpha1/namespaces/default/modeldeployments/fraud"
-    assert done.stderr.startswith(f"error: GET {path}: nobody answers at {nobody}: ")
+    return f"error: GET {path}: nobody answers at {at}: "
 
 
-def test_options_name_the_cluster_its_context_and_the_namespace(tmp_path: Path, nobody: str) -> None:
+@pytest.mark.parametrize("command", ["explain", "history"])
+def test_where_nothing_runs_here_the_kubeconfigs_cluster_is_asked(
+    run: Run, user: Path, nobody: str, command: str
+) -> None:
+    kubeconfig(user / ".kube" / "config", nobody)
+    done = run(command, "modeldeployment/fraud")
+    assert (done.returncode, done.stderr[: len(nobody_answers(nobody))]) == (1, nobody_answers(nobody))
+
+
+def test_the_kubeconfig_is_the_one_of_the_environment_where_there_is_one(tmp_path: Path, nobody: str) -> None:
     file = str(kubeconfig(tmp_path / "mine.yaml", nobody))
-    by_context = run("explain", "pmd/fraud", "--kubeconfig", file, "--context", "there", user=tmp_path)
+    done = started("pointsman", "explain", "modeldeployment/fraud", user=tmp_path, KUBECONFIG=file)
+    assert (done.returncode, done.stderr[: len(nobody_answers(nobody))]) == (1, nobody_answers(nobody))
+
+
+def test_options_name_the_cluster_its_context_and_the_namespace(run: Run, user: Path, nobody: str) -> None:
+    file = str(kubeconfig(user / "mine.yaml", nobody))
+    by_context = run("explain", "pmd/fraud", "--kubeconfig", file, "--context", "there")
     assert "/namespaces/risk/" in by_context.stderr
-    by_namespace = run("explain", "pmd/fraud", "--kubeconfig", file, "-n", "lending", user=tmp_path)
+    by_namespace = run("explain", "pmd/fraud", "--kubeconfig", file, "-n", "lending")
     assert "/namespaces/lending/" in by_namespace.stderr
-    wrong = run("explain", "pmd/fraud", "--kubeconfig", file, "--context", "nowhere", user=tmp_path)
+    wrong = run("explain", "pmd/fraud", "--kubeconfig", file, "--context", "nowhere")
     assert (wrong.returncode, "nowhere" in wrong.stderr) == (1, True)
 
 
 def test_as_a_plug_in_of_kubectl_a_cluster_is_meant_always(tmp_path: Path) -> None:
-    done = run("explain", "pmd/fraud", user=tmp_path, program="kubectl-pointsman")
+    done = started("kubectl-pointsman", "explain", "pmd/fraud", user=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: no cluster is configured")
-    usage = run("--help", user=tmp_path, program="kubectl-pointsman").stdout
+    usage = started("kubectl-pointsman", "--help", user=tmp_path).stdout
     assert "Usage: kubectl pointsman" in usage
-
-
-@pytest.fixture
-def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home folder of a user who has nothing but it, and whose commands run in this process."""
-    for variable in ("KUBECONFIG", "POINTSMAN_HOME", "POINTSMAN_API", "POINTSMAN_API_KEY"):
-        monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    return tmp_path
 
 
 def failure(*arguments: str, **environment: str) -> Failure:
@@ -174,8 +182,8 @@ def test_what_the_api_server_says_and_what_the_api_says_are_told_apart(
         (("get", "deployments", "-n", "risk"), "Deployment is no kind of ours"),
     ],
 )
-def test_what_cannot_be_asked_is_wrong_usage(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    done = run(*arguments, user=tmp_path)
+def test_what_cannot_be_asked_is_wrong_usage(run: Run, user: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = run(*arguments)
     assert (done.returncode, says in done.stderr) == (2, True), done.stderr
 
 
