@@ -9,6 +9,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Processes that run the tests; 0 is none but pytest's own
+WORKERS ?= 2
+# The tests start hundreds of Pythons: what one has compiled is kept for the next
+export PYTHONDONTWRITEBYTECODE :=
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,11 +30,11 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: $(READY) ## Watch models decide a stream of card transactions, end to end
 	@POINTSMAN_HOME="$${POINTSMAN_HOME:-$(CURDIR)/.pointsman}" $(BIN)/pointsman demo
 
-test: $(READY) ## Run all tests (half an hour: real PostgreSQL, MLflow, Ray, Kubernetes; its first run builds Kubernetes)
-	@$(BIN)/pytest
+test: $(READY) ## Run all tests in WORKERS processes (half an hour with two: real PostgreSQL, MLflow, Ray, Kubernetes; its first run builds Kubernetes)
+	@$(BIN)/pytest -n $(WORKERS)
 
 test-fast: $(READY) ## Run the tests that take under a minute together
-	@$(BIN)/pytest -m 'not slow'
+	@$(BIN)/pytest -n $(WORKERS) -m 'not slow'
 
 lint: $(READY) ## Check style, types, layers, and what is generated
 	@$(BIN)/ruff check

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     import psycopg
@@ -22,6 +24,25 @@ if TYPE_CHECKING:
     from harness.kafka import Broker
 
 EXAMPLE = Path(__file__).parent.parent / "manifests" / "examples" / "fraud"
+
+
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # on a busy machine too, only what a test asserts may fail
+
+
+class Modules(LoadScopeScheduling):
+    """A module's tests run in one process, and so do all that share a node or a simulated cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if not file.startswith("tests/cluster/"):
+            return file
+        return "real node" if "real_node" in file else "simulated clusters"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Modules:
+    return Modules(config, log)
 
 
 @pytest.fixture(scope="session")

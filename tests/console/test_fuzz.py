@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, settings
 
 pytestmark = [
     pytest.mark.slow,
@@ -15,6 +13,8 @@ pytestmark = [
 
 
 def test_nothing_that_the_document_allows_or_forbids_is_answered_500(address, call, key_of, decide) -> None:
+    import schemathesis  # takes a second, which only this test is worth
+
     decide()
     decide(amount="9000.00")
     decide(amount="a lot")
@@ -28,7 +28,7 @@ def test_nothing_that_the_document_allows_or_forbids_is_answered_500(address, ca
 
 
 def fuzz(operation, headers) -> None:
-    from hypothesis import given
+    from hypothesis import HealthCheck, given, settings
 
     @given(case=operation.as_strategy())
     @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
