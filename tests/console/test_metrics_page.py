@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 import pointsman_operator.__main__  # noqa: F401  all that the operator counts
 from pointsman.actions import metrics as of_dispatcher
 from pointsman.actions.report import Report, TargetReport
+from pointsman.api.reasons import Reason
+from pointsman.certificates.report import BandReport
 from pointsman.console import metrics as of_api
 from pointsman.decisions.stats import Stats
 from pointsman.ingest.report import SourceReport
@@ -61,6 +64,7 @@ def exported(library, graph, database_url) -> dict[str, str]:
             compiled=compiled,
             ports={node: MeasuredPort(library._ports[node], model) for node, model in compiled.resolved.models.items()},
             source=SourceReport(reached=True, lag=0, lag_seconds=0.0),
+            bands=[BandReport(band="approve", reason=Reason.CertificatesLive, message="", expires=datetime.now(UTC))],
         )
     )
     operator = generate_latest(REGISTRY) + generate_latest(Measures(idle_operator()))

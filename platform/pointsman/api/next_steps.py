@@ -106,6 +106,7 @@ NEXT_STEPS: Mapping[str, str] = MappingProxyType(
         "StoreReady": NOTHING,
         "StoreNotPrepared": "Correct what the last line names: the Secret pointsman-store, the database, or its owner's rights.",
         "DatabaseUnreachable": "Start PostgreSQL, or correct its address; events are refused until it answers.",
+        "ReviewEscalated": "Have people decide what is past its deadline: it stands first in the queue.",
         "ReviewOverflow": "Have people decide open reviews, or raise review.maxOpen.",
         "ReviewQueueFull": "Have people decide open reviews, or raise review.maxOpen.",
         "NoLiveCertificate": "Certify the band (pointsman certify GRAPH), say by spec.uncertified what happens until then, or "
