@@ -149,7 +149,7 @@ def test_who_may_only_view_reads_with_a_key_and_a_reviewer_decides(
     assert 'the ClusterRole "pointsman-reviewer"' in refused.stderr
     assert len(rows(pointsman(*claim, as_="pointsman-reviewer", key=reviewer))) == 1
     may_not = pointsman(*claim, as_="pointsman-reviewer", key=viewer)
-    assert "has the role viewer, which may not review" in may_not.stderr
+    assert 'has the role viewer, which may not "review"' in may_not.stderr
 
 
 def test_a_namespace_without_an_api_and_one_whose_api_is_not_up_are_told_apart(

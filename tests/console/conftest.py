@@ -11,7 +11,6 @@ import httpx2
 import orjson
 import pytest
 
-from harness.certified import certify_bands
 from harness.hosting import api
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Engine, Submission
@@ -31,10 +30,9 @@ def library() -> GraphLibrary:
 
 
 @pytest.fixture
-def graph(library: GraphLibrary, database_url: str, owner_url: str) -> str:
-    """The fraud example, applied and certified, and served nowhere."""
+def graph(library: GraphLibrary, database_url: str) -> str:
+    """The fraud example, applied, and served nowhere."""
     resolved = library.graph.resolved
-    certify_bands(resolved, database_url, owner_url)
     with connect(database_url) as connection:
         connection.execute(
             "INSERT INTO objects (kind, name, uid, generation, document) VALUES ('DecisionGraph', %s, %s, 1, %s::jsonb)",

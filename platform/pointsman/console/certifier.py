@@ -14,9 +14,7 @@ from fastapi import Depends, Request
 
 from pointsman.api.values import Duration
 from pointsman.certificates.costs import Wanted
-from pointsman.certificates.statement import Terms
 from pointsman.certificates.weighted import WeightsOutOfBounds
-from pointsman.certification import certification
 from pointsman.certifying import Anew, CannotCertify, Joined, given, known_to_the_store, of_revision, rescored
 from pointsman.console.asking import Refused
 from pointsman.console.host import Host
@@ -88,6 +86,10 @@ TheCertifier = Annotated[Certifier, Depends(certifier_of)]
 
 def certified(connection: Connection, asked: Certification, host: Host) -> dict[str, Any]:
     """What came of a certification. Raises CannotCertify, WeightsOutOfBounds, Refused."""
+    # Both need SciPy, which an API that certifies nothing does without.
+    from pointsman.certificates.statement import Terms
+    from pointsman.certification import certification
+
     row = connection.execute("SELECT name FROM objects WHERE uid = %s", (asked.graph_uid,)).fetchone()
     resolved = None if row is None else of_revision(connection, row[0], asked.asked["revision"])
     if resolved is None or resolved.revision != asked.revision:

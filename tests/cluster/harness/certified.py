@@ -29,7 +29,7 @@ def certify_bands(resolved: ResolvedGraph, store_url: str, owner_url: str) -> No
     ids = [at.to_bytes(16, "big") for at in range(len(labels))]
     labelled = Labelled(ids=ids, scores=labels.astype(np.float64), labels=labels)
     outcomes = certify(labelled, promises(resolved))
-    terms = Terms(issuer="tests", issued=now, expires=now + timedelta(days=1))
+    terms = Terms(issuer="tests", issued=now, expires=now + timedelta(days=90))
     made = statements(outcomes, labelled, resolved, terms, [uuid4() for _ in outcomes])
     assert len(made) == len(outcomes)
     with connect(owner_url) as owner:
