@@ -72,7 +72,7 @@ def _coming_up(
 
 def _parts(local: dict[str, Any], cluster: dict[str, Any]) -> list[str]:
     columns = [world[what] for what in ("megabytes", "cpu_us_a_decision") for world in (local, cluster)]
-    names = sorted({*local["megabytes"], *cluster["megabytes"]}, key=lambda name: -cluster["megabytes"].get(name, 0))
+    names = sorted({**cluster["megabytes"], **local["megabytes"]}, key=lambda name: -cluster["megabytes"].get(name, 0))
     rows = {name: [f"{each[name]:,.0f}" if name in each else "" for each in columns] for name in names}
     rows["**together**"] = [f"**{sum(each.values()):,.0f}**" for each in columns]
     return [f"| {name} | {' | '.join(figures)} |" for name, figures in rows.items()]

@@ -290,7 +290,7 @@ def _monitors_picture(monitors: dict[str, Any]) -> None:
     axes.barh(names, middle, xerr=reach, color=BLUE, label="the monitor", error_kw={"ecolor": GREY})
     knowing = [each["knowing"]["median"] for each in found]
     axes.plot(knowing, names, "D", color=ORANGE, label="who knows error and beginning")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     _save(figure, "monitors.svg")
 
 

@@ -12,11 +12,14 @@ import orjson
 import pytest
 
 from harness.hosting import api
+from pointsman.api.decision_graph import Audit
+from pointsman.api.meta import Percent
 from pointsman.decisions.commit import Committer
 from pointsman.decisions.engine import Engine, Submission
 from pointsman.decisions.queries import record_revision
 from pointsman.governance import keys
 from pointsman.governance.access import Role
+from pointsman.graphs.compile import compile_graph
 from pointsman.library import GraphLibrary, load
 from pointsman.store.database import connect
 
@@ -27,6 +30,20 @@ Call = Callable[..., httpx2.Response]
 @pytest.fixture(scope="session")
 def library() -> GraphLibrary:
     return load(EXAMPLE)
+
+
+@pytest.fixture(scope="session")
+def audited_library() -> Callable[[str], GraphLibrary]:
+    """The fraud example with another audit sample, such as "20%"."""
+
+    def make(sample: str) -> GraphLibrary:
+        found = load(EXAMPLE)
+        resolved = found.graph.resolved
+        spec = resolved.graph.spec.model_copy(update={"audit": Audit(sample=Percent(sample))})
+        graph = resolved.graph.model_copy(update={"spec": spec})
+        return GraphLibrary(compile_graph(resolved.model_copy(update={"graph": graph}), found.ports), found.ports)
+
+    return make
 
 
 @pytest.fixture

@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import orjson
 import pytest
 
-from pointsman.api.decision_graph import Audit
-from pointsman.api.meta import Percent
 from pointsman.decisions.engine import Submission
 from pointsman.demo.drifting import Auditors, drift, judge
 from pointsman.demo.generator import GeneratorSettings, generate
 from pointsman.demo.wave import with_wave
-from pointsman.graphs.compile import compile_graph
-from pointsman.library import GraphLibrary, load
+from pointsman.library import GraphLibrary
 from pointsman.store.database import connect
 
 pytestmark = pytest.mark.slow
-EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
 SETTINGS = GeneratorSettings(customers=800, terminals=800, days=4, seed=9)
 BEGINS = SETTINGS.day(2)
 SHARE = 0.2
 
 
 @pytest.fixture(scope="module")
-def library() -> GraphLibrary:
+def library(audited_library) -> GraphLibrary:
     """The fraud example with a large audit sample."""
-    found = load(EXAMPLE)
-    resolved = found.graph.resolved
-    spec = resolved.graph.spec.model_copy(update={"audit": Audit(sample=Percent("20%"))})
-    graph = resolved.graph.model_copy(update={"spec": spec})
-    return GraphLibrary(compile_graph(resolved.model_copy(update={"graph": graph}), found.ports), found.ports)
+    return audited_library("20%")
 
 
 @pytest.fixture

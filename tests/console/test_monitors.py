@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from pointsman.api.decision_graph import Audit
-from pointsman.api.meta import Percent
 from pointsman.decisions import certificate_store
 from pointsman.decisions.engine import Submission
-from pointsman.graphs.compile import compile_graph
 from pointsman.labels.importing import Truth
 from pointsman.labels.store import import_labels
 from pointsman.ledger.verify import verify
-from pointsman.library import GraphLibrary, load
+from pointsman.library import GraphLibrary
 from pointsman.monitoring.store import watched
 from pointsman.reviews import queue, verdicts
 from pointsman.reviews.verdicts import Said
 from pointsman.store.database import connect
 
 pytestmark = pytest.mark.slow
-EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "fraud"
 NOW = datetime.now(UTC)
 ENOUGH = 3
 """So many wrong items in a row are past all doubt, where 0.1 % was promised"""
 
 
 @pytest.fixture(scope="module")
-def library() -> GraphLibrary:
+def library(audited_library) -> GraphLibrary:
     """The fraud example, all of whose items people see."""
-    found = load(EXAMPLE)
-    resolved = found.graph.resolved
-    spec = resolved.graph.spec.model_copy(update={"audit": Audit(sample=Percent("100%"))})
-    graph = resolved.graph.model_copy(update={"spec": spec})
-    return GraphLibrary(compile_graph(resolved.model_copy(update={"graph": graph}), found._ports), found._ports)
+    return audited_library("100%")
 
 
 @pytest.fixture
